@@ -8,8 +8,6 @@
 // goes. What it does not understand it leaves alone: rewriting is an allow-list.
 package rewrite
 
-import "io"
-
 // Limits past which a message or a leaf passes untouched, with the reason kept.
 const (
 	MaxHeader = 1 << 20 // octets of one header block, of the message or of a part
@@ -126,25 +124,3 @@ const (
 	RuleUnsafe      = "unsafe URL" // control characters, backslash, no host
 	RuleTooMany     = "too many links"
 )
-
-// Plan reads a message of size octets once and returns what to change in it.
-// An error is always the reader's own; malformed mail is no error but a reason
-// in the report. A fault in one leaf drops that leaf's edits, never more.
-func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error) {
-	panic("to come")
-}
-
-// Control returns the edits that are done even if the message goes untracked:
-// the removal of control fields.
-func (e Edits) Control() Edits { panic("to come") }
-
-// Size returns the length of the edited message, given the original's.
-func (e Edits) Size(size int64) int64 { panic("to come") }
-
-// Reader returns the edited message: message, of size octets, with the edits
-// applied. It holds no more than the plan itself in memory.
-func (e Edits) Reader(message io.ReaderAt, size int64) io.Reader { panic("to come") }
-
-// CheckSelectors returns an error that names the first selector that is not
-// CSS.
-func CheckSelectors(selectors []string) error { panic("to come") }

@@ -1,7 +1,8 @@
 package token
 
 // This file is the text form of the signing keys: what stands in a key file. It
-// does not open files.
+// does not open files. What it says of a bad line never quotes it: a secret may
+// stand in any field of a line that someone garbled.
 //
 //	# comment
 //	tt1 <id 0-255> <made, RFC 3339> <active|revoked> <secret, base64 of 32 octets>
@@ -36,7 +37,8 @@ const SecretSize = 32
 func ParseKeys(text []byte) ([]Key, error) {
 	var keys []Key
 	scan := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; scan.Scan(); n++ {
+	n := 1
+	for ; scan.Scan(); n++ {
 		line, _, _ := strings.Cut(scan.Text(), "#")
 		f := strings.Fields(line)
 		if len(f) == 0 {
@@ -54,7 +56,7 @@ func ParseKeys(text []byte) ([]Key, error) {
 		keys = append(keys, k)
 	}
 	if err := scan.Err(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("line %d: it is longer than any key; restore the file from a backup", n)
 	}
 	return keys, nil
 }
@@ -64,15 +66,15 @@ func parseKey(f []string) (Key, error) {
 		return Key{}, errors.New(`expected "tt1 ID DATE active|revoked SECRET"; restore the file from a backup`)
 	}
 	id, err := strconv.ParseUint(f[1], 10, 8)
-	if err != nil {
-		return Key{}, fmt.Errorf("the key id %q is not a number from 0 to 255", f[1])
+	if err != nil || strconv.Itoa(int(id)) != f[1] {
+		return Key{}, errors.New("the key id is not a number from 0 to 255; restore the file from a backup")
 	}
 	made, err := time.Parse(time.RFC3339, f[2])
 	if err != nil {
-		return Key{}, fmt.Errorf("the date %q is not of the form 2006-01-02T15:04:05Z", f[2])
+		return Key{}, errors.New("the date is not of the form 2006-01-02T15:04:05Z; write it so")
 	}
 	if f[3] != "active" && f[3] != "revoked" {
-		return Key{}, fmt.Errorf(`%q is neither "active" nor "revoked"`, f[3])
+		return Key{}, errors.New(`the fourth word is neither "active" nor "revoked"; write one of them`)
 	}
 	secret, err := base64.StdEncoding.Strict().DecodeString(f[4])
 	if err != nil || len(secret) != SecretSize {
@@ -99,7 +101,10 @@ func FormatKeys(keys []Key) []byte {
 	return b.Bytes()
 }
 
-// NewKey makes a key with the next free id. There can be 256.
+// NewKey makes a key whose id is one more than the highest there is, from 1 to
+// 255. The id of a key that was removed in between is never used again: old
+// tokens would be judged by the wrong key. It returns an error when no id is left
+// or random fails.
 func NewKey(keys []Key, now time.Time, random io.Reader) (Key, error) {
 	next := 1
 	for _, k := range keys {
@@ -112,34 +117,45 @@ func NewKey(keys []Key, now time.Time, random io.Reader) (Key, error) {
 	if _, err := io.ReadFull(random, secret); err != nil {
 		return Key{}, fmt.Errorf("make a key: %w", err)
 	}
-	return Key{ID: byte(next), Made: now, Secret: secret}, nil
+	return Key{ID: byte(next), Made: now.UTC().Truncate(time.Second), Secret: secret}, nil
 }
 
 // NewRing makes a ring. The key with the latest date that is not revoked signs,
-// the highest id among equals; there must be one.
+// the highest id among equals. It returns an error if there is none, if two keys
+// share an id, or if a secret is short or all zeros.
 func NewRing(keys []Key) (*Ring, error) {
 	r := &Ring{}
-	var signer *Key
+	var newest *Key
 	for i, k := range keys {
-		if len(k.Secret) < SecretSize {
-			return nil, fmt.Errorf("key %d has a secret of less than %d octets", k.ID, SecretSize)
+		if r.keys[k.ID] != nil {
+			return nil, fmt.Errorf("key id %d is used twice; remove one of the keys", k.ID)
 		}
-		d := &derived{revoked: k.Revoked}
-		var err error
-		if d.open, err = hkdf.Key(sha256.New, k.Secret, nil, string(open), 32); err == nil {
-			d.click, err = hkdf.Key(sha256.New, k.Secret, nil, string(click), 32)
+		if len(k.Secret) < SecretSize || bytes.Equal(k.Secret, make([]byte, len(k.Secret))) {
+			return nil, fmt.Errorf("the secret of key %d is all zeros or shorter than %d octets; make a new key", k.ID, SecretSize)
 		}
+		forOpen, err := hkdf.Key(sha256.New, k.Secret, nil, string(open), sha256.Size)
 		if err != nil {
 			return nil, fmt.Errorf("derive from key %d: %w", k.ID, err)
 		}
-		r.keys[k.ID] = d
-		if !k.Revoked && (signer == nil || !k.Made.Before(signer.Made) && (k.Made.After(signer.Made) || k.ID > signer.ID)) {
-			signer = &keys[i]
+		forClick, err := hkdf.Key(sha256.New, k.Secret, nil, string(click), sha256.Size)
+		if err != nil {
+			return nil, fmt.Errorf("derive from key %d: %w", k.ID, err)
+		}
+		r.keys[k.ID] = &derived{revoked: k.Revoked, open: newSealer(forOpen), click: newSealer(forClick)}
+		if !k.Revoked && (newest == nil || newer(k, *newest)) {
+			newest = &keys[i]
 		}
 	}
-	if signer == nil {
-		return nil, errors.New("there is no key that is not revoked")
+	if newest == nil {
+		return nil, errors.New("there is no key that is not revoked; make a new key")
 	}
-	r.signer = signer.ID
+	r.signer = newest.ID
 	return r, nil
+}
+
+func newer(a, b Key) bool {
+	if a.Made.Equal(b.Made) {
+		return a.ID > b.ID
+	}
+	return a.Made.After(b.Made)
 }

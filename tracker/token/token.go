@@ -13,6 +13,7 @@
 package token
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
@@ -20,7 +21,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -92,22 +95,41 @@ type Ring struct {
 // derived are the keys of one master key.
 type derived struct {
 	revoked     bool
-	open, click []byte
+	open, click sealer
 }
 
-// Open returns the token for the pixel of a message.
+// sealer makes the MAC under one key. Setting up an HMAC costs as much as a
+// short token, so those that are set up are kept and used again.
+type sealer struct{ idle *sync.Pool }
+
+func newSealer(key []byte) sealer {
+	return sealer{&sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+// sum appends the MAC of b to dst.
+func (s sealer) sum(dst, b []byte) []byte {
+	h := s.idle.Get().(hash.Hash)
+	defer s.idle.Put(h)
+	h.Reset()
+	h.Write(b)
+	return h.Sum(dst)[:len(dst)+macSize]
+}
+
+// Open returns the token for the pixel of a message. Recipients are numbered
+// from 1 to 1<<31-1; 0 says that several share the token.
 func (r *Ring) Open(m Message, recipient int) string {
 	return r.mint(open, m, recipient, 0, "")
 }
 
-// Click returns the token for one link of a message. Its length grows with 8/5
-// of the URL's.
+// Click returns the token for one link of a message, numbered from 1 to
+// 1<<31-1. Its length grows with 8/5 of the URL's; the caller keeps the tracking
+// URL within 2,000 characters. The URL must not be empty.
 func (r *Ring) Click(m Message, recipient, link int, url string) string {
 	return r.mint(click, m, recipient, link, url)
 }
 
 func (r *Ring) mint(p purpose, m Message, recipient, link int, url string) string {
-	b := make([]byte, 0, fixedSize+2*binary.MaxVarintLen16+len(url)+macSize)
+	b := make([]byte, 0, fixedSize+2*binary.MaxVarintLen32+len(url)+sha256.Size)
 	b = append(b, version, r.signer)
 	b = append(b, m[:]...)
 	b = binary.AppendUvarint(b, uint64(recipient))
@@ -115,21 +137,15 @@ func (r *Ring) mint(p purpose, m Message, recipient, link int, url string) strin
 		b = binary.AppendUvarint(b, uint64(link))
 		b = append(b, url...)
 	}
-	b = append(b, mac(r.keys[r.signer].secret(p), b)...)
+	b = r.keys[r.signer].purpose(p).sum(b, b)
 	return encoding.EncodeToString(b)
 }
 
-func (d *derived) secret(p purpose) []byte {
+func (d *derived) purpose(p purpose) sealer {
 	if p == click {
 		return d.click
 	}
 	return d.open
-}
-
-func mac(key, b []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write(b)
-	return h.Sum(nil)[:macSize]
 }
 
 // ParseOpen reads a path segment that should hold an open token. What follows
@@ -152,7 +168,8 @@ func (r *Ring) parse(p purpose, segment string) (Token, error) {
 		// An unknown key takes the way of a bad signature, in the same time.
 		key = r.keys[r.signer]
 	}
-	if !hmac.Equal(mac(key.secret(p), payload), sum) || !known {
+	var buf [sha256.Size]byte
+	if !hmac.Equal(key.purpose(p).sum(buf[:0], payload), sum) || !known {
 		return Token{}, ErrInvalid
 	}
 	if key.revoked {
@@ -188,26 +205,31 @@ func number(b []byte) (int, []byte, bool) {
 // decode folds case, cuts at the first foreign character (clients and filters
 // append ".", ")", "%20" and worse), and takes only the one encoding that mint
 // would write: Go's decoder lets other trailing bits pass, which would make two
-// tokens of one.
+// tokens of one. A longer token than any that is minted is not looked at; it is
+// not cut, for what is left might be a token.
 func decode(segment string) ([]byte, bool) {
-	if len(segment) > maxToken {
-		segment = segment[:maxToken]
+	n := 0
+	for n < len(segment) && inAlphabet(segment[n]) {
+		n++
 	}
-	folded := make([]byte, 0, len(segment))
-	for i := range len(segment) {
-		c := segment[i]
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
-			break
-		}
-		folded = append(folded, c)
-	}
-	b := make([]byte, encoding.DecodedLen(len(folded)))
-	n, err := encoding.Decode(b, folded)
-	if err != nil || encoding.EncodeToString(b[:n]) != string(folded) {
+	if n > maxToken {
 		return nil, false
 	}
-	return b[:n], true
+	folded := []byte(segment[:n])
+	for i, c := range folded {
+		if c >= 'A' && c <= 'Z' {
+			folded[i] = c + 'a' - 'A'
+		}
+	}
+	b := make([]byte, encoding.DecodedLen(n))
+	size, err := encoding.Decode(b, folded)
+	if err != nil || size == 0 {
+		return nil, false
+	}
+	again := encoding.AppendEncode(make([]byte, 0, n), b[:size])
+	return b[:size], bytes.Equal(again, folded)
+}
+
+func inAlphabet(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '2' && c <= '7'
 }

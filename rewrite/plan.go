@@ -1,0 +1,220 @@
+package rewrite
+
+// This file is the way of one message through the package: header, wishes,
+// structure, leaves, edits. docs/rewrite.md tells it in words.
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/encoding/htmlindex"
+)
+
+// topPixel is the size of rewritten HTML in octets from which the pixel goes to
+// the top: Gmail cuts what it shows at about 102 KB, and never loads what is
+// behind (RW-16).
+const topPixel = 95 << 10
+
+// Plan reads a message of size octets once and returns what to change in it.
+// An error is always the reader's own; malformed mail is no error but a reason
+// in the report. A fault in one leaf drops that leaf's edits, never more.
+func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error) {
+	p := planner{wishes: wishes{Policy: policy}, walker: newWalker(message, size)}
+	block, body, ok, err := p.walker.header(0)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	if !ok {
+		return nil, Report{Reason: reasonHeader}, nil
+	}
+	fs := fields(block)
+	p.report.Header = show(block, fs)
+	for _, d := range policy.ExcludeDomains {
+		p.domains = append(p.domains, strings.ToLower(strings.Trim(d, ".")))
+	}
+	if policy.BaseURL != "" {
+		p.ours = strings.ToLower(policy.BaseURL) + "/"
+	}
+	p.edits, p.report.Header.Tags = p.control(block, fs)
+	top := parseMedia(first(block, fs, "content-type"))
+	why := policy.Untouched
+	if why == "" {
+		why = untouched(block, fs, top)
+	}
+	if why == "" {
+		for _, v := range append(values(block, fs, "list-unsubscribe"), values(block, fs, "list-unsubscribe-post")...) {
+			p.unsubscribe = append(p.unsubscribe, messageIDs(v)...)
+		}
+		p.walker.leaf = p.leaf
+		// The block may be overwritten from here on: it is the walker's window.
+		if _, err = p.walker.entity(block, body, context{eligible: true, initial: "text/plain"}); err != nil {
+			return nil, Report{}, err
+		}
+		if p.leaves == 0 && (p.Opens || p.Clicks) {
+			p.because(reasonNoHTML)
+		}
+		if p.Text && !p.Clicks {
+			p.because(reasonNoPlain)
+		}
+	} else {
+		p.because(why)
+	}
+	p.report.Reason = strings.Join(p.reasons, "; ")
+	return p.edits, p.report, nil
+}
+
+// planner is one message in work.
+type planner struct {
+	wishes
+	walker *walker
+	edits  Edits
+	report Report
+	leaves int // HTML leaves that were eligible
+}
+
+// leaf plans one leaf. It is pure: a fault leaves the plan as it was (RW-35).
+func (p *planner) leaf(part part) error {
+	p.leaves++
+	if part.reason == "" && part.end-part.start > MaxLeaf {
+		part.reason = reasonLeaf
+	}
+	if part.reason != "" {
+		p.because(part.reason)
+		return nil
+	}
+	encoded, err := p.walker.bytes(part.start, part.end)
+	if err != nil {
+		return err
+	}
+	edits, report, reasons := len(p.edits), p.report, len(p.reasons)
+	defer func() {
+		if r := recover(); r != nil {
+			p.edits, p.report, p.reasons = p.edits[:edits], report, p.reasons[:reasons]
+			p.because(reasonFault)
+		}
+	}()
+	c := codecFor(part.encoding)
+	content, ok := c.decode(encoded)
+	why := reasonBase64
+	if ok {
+		why = untouchable(content)
+	}
+	if why != "" {
+		p.because(why)
+		return nil
+	}
+	page := scanPage(content)
+	changes := p.changes(page, part.media)
+	p.edits = append(p.edits, c.encode(encoded, content, changes, part.start, p.dropped)...)
+	return nil
+}
+
+// dropped takes a link back that does not fit on its line.
+func (p *planner) dropped(c change) {
+	if c.link >= 0 {
+		l := &p.report.Links[c.link]
+		l.Tracked, l.Rule = false, RuleTooLong
+	} else if strings.HasPrefix(c.insert, "<img") {
+		p.report.Opens = false
+		p.because("no room for the pixel in its line")
+	}
+}
+
+// changes decides about every link of a page, and where the pixel goes, in order
+// of their places.
+func (p *planner) changes(page *page, media mediaType) []change {
+	var list []change
+	grown := 0
+	excluded := page.exclusions(p.ExcludeSelectors)
+	marks := page.marks
+	for i, l := range page.links {
+		for len(marks) > 0 && marks[0].start < l.start {
+			list, marks = append(list, removal(page.src, marks[0])), marks[1:]
+		}
+		link := Link{N: len(p.report.Links) + 1, URL: l.target, Text: text(page.src[l.text[0]:max(l.text[0], l.text[1])], media)}
+		target, ok := safeTarget(l.target)
+		if ok {
+			link.URL = target
+			link.Rule = p.rule(link.N, target, link.Text, excluded[i])
+		} else {
+			link.URL = strings.ToValidUTF8(link.URL, "\uFFFD")
+			link.Rule = RuleUnsafe
+			if !p.Clicks {
+				link.Rule = RuleOff
+			}
+		}
+		if link.Rule == "" {
+			url := p.Link(link.N, target)
+			link.Tracked = url != ""
+			if link.Tracked {
+				list = append(list, change{start: l.start, end: l.end, insert: url, before: l.attr, link: len(p.report.Links)})
+				grown += len(url) - (l.end - l.start)
+				p.report.Clicks = true
+			} else {
+				link.Rule = RuleTooLong
+			}
+		}
+		if link.N <= MaxLinks {
+			p.report.Links = append(p.report.Links, link)
+		} else {
+			p.because("more than " + strconv.Itoa(MaxLinks) + " links")
+			break
+		}
+	}
+	for _, m := range marks {
+		list = append(list, removal(page.src, m))
+	}
+	if p.Opens && !p.report.Opens {
+		p.report.Opens = true
+		list = p.withPixel(list, page, grown)
+	}
+	return list
+}
+
+// removal takes an attribute out, with the blank before it unless that parts its
+// neighbours.
+func removal(src []byte, x attribute) change {
+	start := x.start
+	apart := x.end < len(src) && (isSpace(src[x.end]) || src[x.end] == '>' || src[x.end] == '/')
+	if apart && start > 0 && (src[start-1] == ' ' || src[start-1] == '\t') {
+		start--
+	}
+	return change{start: start, end: x.end, before: start, link: -1}
+}
+
+// withPixel puts the pixel in its place among the changes.
+func (p *planner) withPixel(list []change, page *page, grown int) []change {
+	at := page.pixel
+	// Always 1 by 1 and with an empty alt, for spam filters and screen readers; no
+	// display:none, which keeps some programs from loading it.
+	img := fmt.Sprintf(`<img src="%s" width="1" height="1" border="0" alt="">`, p.Pixel())
+	if len(page.src)+grown+len(img) > topPixel && page.top >= 0 {
+		at = page.top
+	}
+	i := 0
+	for i < len(list) && list[i].start < at {
+		i++
+	}
+	list = append(list, change{})
+	copy(list[i+1:], list[i:])
+	list[i] = change{start: at, end: at, insert: img, before: at, link: -1}
+	return list
+}
+
+// text is the visible text in UTF-8.
+func text(src []byte, media mediaType) string {
+	ascii := true
+	for _, b := range src {
+		ascii = ascii && b < 0x80
+	}
+	if charset := strings.ToLower(media.params["charset"]); !ascii && charset != "" && charset != "utf-8" {
+		if e, err := htmlindex.Get(charset); err == nil {
+			if decoded, err := e.NewDecoder().Bytes(src); err == nil {
+				src = decoded
+			}
+		}
+	}
+	return visibleText(src)
+}

@@ -1,0 +1,182 @@
+package rewrite
+
+// This file is quoted-printable (RFC 2045 section 6.7), read as mail programs
+// read it and edited in place: what does not change keeps its exact encoding. It
+// does not know what it carries.
+
+import (
+	"bytes"
+)
+
+// qpLine is the longest line of the encoding, in octets without the line end.
+const qpLine = 76
+
+type quotedPrintable struct{}
+
+// decode never fails: an escape that is none is taken literally (RW-26).
+func (quotedPrintable) decode(b []byte) ([]byte, bool) {
+	out := make([]byte, 0, len(b))
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '=')
+		if i < 0 {
+			return append(out, b...), true
+		}
+		out = append(out, b[:i]...)
+		b = b[i:]
+		c, n, octet := qpEscape(b)
+		if octet {
+			out = append(out, c)
+		}
+		b = b[n:]
+	}
+	return out, true
+}
+
+// qpEscape reads the escape that b starts with: n octets, which stand for c or,
+// as a soft line break, for nothing.
+func qpEscape(b []byte) (c byte, n int, octet bool) {
+	if len(b) >= 3 {
+		hi, lo := unhex(b[1]), unhex(b[2])
+		if hi >= 0 && lo >= 0 {
+			return byte(hi<<4 | lo), 3, true
+		}
+	}
+	for i := 1; i < len(b); i++ {
+		switch b[i] {
+		case ' ', '\t': // added in transport
+		case '\r':
+			if i+1 < len(b) && b[i+1] == '\n' {
+				return 0, i + 2, false
+			}
+			return '=', 1, true
+		case '\n':
+			return 0, i + 1, false
+		default:
+			return '=', 1, true
+		}
+	}
+	return '=', 1, true
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return -1
+}
+
+// qpWalk follows the decoded offset along the encoded octets.
+type qpWalk struct {
+	b        []byte
+	enc, dec int
+}
+
+// start moves to the decoded octet at and returns where its encoding starts,
+// behind any soft break.
+func (w *qpWalk) start(at int) int {
+	for w.enc < len(w.b) {
+		if w.b[w.enc] != '=' {
+			if w.dec == at {
+				break
+			}
+			run := bytes.IndexByte(w.b[w.enc:], '=')
+			if run < 0 {
+				run = len(w.b) - w.enc
+			}
+			run = min(run, at-w.dec)
+			w.enc += run
+			w.dec += run
+			continue
+		}
+		_, n, octet := qpEscape(w.b[w.enc:])
+		if octet {
+			if w.dec == at {
+				break
+			}
+			w.dec++
+		}
+		w.enc += n
+	}
+	return w.enc
+}
+
+// end returns where the encoding of the octets before at ends, in front of any
+// soft break. at is greater than the offset of the last call.
+func (w *qpWalk) end(at int) int {
+	e := w.start(at - 1)
+	if e < len(w.b) && w.b[e] == '=' {
+		_, n, _ := qpEscape(w.b[e:])
+		w.enc += n
+	} else {
+		w.enc++
+	}
+	w.dec++
+	return w.enc
+}
+
+func (quotedPrintable) encode(b, _ []byte, changes []change, offset int64, _ func(change)) Edits {
+	soft := "=" + newline(b)
+	edits := make(Edits, 0, len(changes))
+	type span struct{ start, end int }
+	spans := make([]span, len(changes))
+	w := qpWalk{b: b}
+	for i, c := range changes {
+		spans[i].start = w.start(c.start)
+		spans[i].end = spans[i].start
+		if c.end > c.start {
+			spans[i].end = w.end(c.end)
+		}
+	}
+	prev, col := 0, 0 // end of the last change in b, and its column in the output
+	for i, c := range changes {
+		s := spans[i]
+		if nl := bytes.LastIndexByte(b[prev:s.start], '\n'); nl >= 0 {
+			col = s.start - (prev + nl + 1)
+		} else {
+			col += s.start - prev
+		}
+		prev = s.end
+		var out []byte
+		if len(c.insert) > 0 {
+			out, col = qpInsert(c.insert, col, soft)
+			tail := toLineEnd(b[s.end:])
+			if i+1 < len(changes) {
+				tail = min(tail, spans[i+1].start-s.end)
+			}
+			if tail > 0 && col+tail > qpLine {
+				out, col = append(out, soft...), 0
+			}
+		}
+		edits = append(edits, Edit{offset + int64(s.start), int64(s.end - s.start), out, Tracking})
+	}
+	return edits
+}
+
+// qpInsert encodes ASCII text that starts at column col, so that every line has
+// room for a soft break.
+func qpInsert(text string, col int, soft string) ([]byte, int) {
+	const hex = "0123456789ABCDEF"
+	out := make([]byte, 0, len(text)+len(text)/qpLine*len(soft)+3*len(soft))
+	for i := range len(text) {
+		c := text[i]
+		n := 1
+		if c == '=' || c == '\r' || c == '\n' || c >= 0x7f || c < ' ' {
+			n = 3
+		}
+		if col+n > qpLine-1 {
+			out, col = append(out, soft...), 0
+		}
+		if n == 3 {
+			out = append(out, '=', hex[c>>4], hex[c&15])
+		} else {
+			out = append(out, c)
+		}
+		col += n
+	}
+	return out, col
+}
