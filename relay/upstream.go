@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -312,4 +313,15 @@ func (c *upconn) close() {
 		c.flush()
 	}
 	c.conn.Close()
+}
+
+// Probe connects to an upstream as a message would, and returns what it offers.
+func Probe(ctx context.Context, u Upstream, hostname string) (string, error) {
+	l := defaultLimits()
+	c, err := u.dial(ctx, hostname, &l)
+	if err != nil {
+		return "", err
+	}
+	defer c.close()
+	return strings.Join(slices.Sorted(maps.Keys(c.caps)), " "), nil
 }
