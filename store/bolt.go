@@ -21,6 +21,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // The buckets. Keys begin with the time wherever they can, so that writing is
@@ -94,7 +95,7 @@ func open(path string, o *bolt.Options) (*Bolt, error) {
 		db, err = bolt.Open(path, 0o600, o)
 		return err
 	})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s: %w; stop the other telltale, or give this one another file", path, ErrLocked)
 	}
 	if err != nil {
@@ -115,7 +116,7 @@ func guard(path string, f func() error) (err error) {
 			err = fmt.Errorf("%s is damaged (%v); move it away and start again, or restore a backup", path, r)
 		}
 	}()
-	if err = f(); err != nil && !errors.Is(err, bolt.ErrTimeout) {
+	if err = f(); err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
 		err = fmt.Errorf("open the store %s: %w", path, err)
 	}
 	return err

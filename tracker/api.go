@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -81,7 +82,14 @@ func (s *Server) answer(w http.ResponseWriter, v any, p *problem) {
 		v = p
 	}
 	// A write that fails means that the one who asked is gone.
-	json.NewEncoder(w).Encode(v)
+	encoder(w).Encode(v)
+}
+
+// encoder leaves & and < as they are: it is no HTML, and URLs are to be read.
+func encoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
 }
 
 func noStore() *problem {
@@ -190,15 +198,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	defer tick.Stop()
 	known := map[store.Key]*store.Message{}
 	for {
-		n, err := s.writeEvents(r.Context(), json.NewEncoder(w), &after, known)
+		n, err := s.writeEvents(r.Context(), encoder(w), &after, known)
 		if err == nil {
 			err = rc.Flush()
 		}
 		if err != nil {
-			// The status is out. The connection is cut, so that nobody takes
-			// this for the end of the events.
-			s.log.Debug("events end", "error", err)
-			panic(http.ErrAbortHandler)
+			// The status is out: a last line tells that this is not the end of
+			// the events. If the one who asked is gone, nobody reads it.
+			encoder(w).Encode(storeProblem(err))
+			return
 		}
 		if n == eventsAtOnce {
 			continue
@@ -276,7 +284,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	json.NewEncoder(w).Encode(struct {
+	encoder(w).Encode(struct {
 		Status   string           `json:"status"`
 		Reasons  []string         `json:"reasons"`
 		Counters map[string]int64 `json:"counters"`

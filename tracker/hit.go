@@ -18,8 +18,8 @@ import (
 	"telltale/tracker/token"
 )
 
-// gif is one transparent pixel (EV-H1).
-const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00" +
+// pixel is one transparent pixel (EV-H1).
+const pixel = "GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00" +
 	",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 // maxField is how many octets of a header field other than the user agent are
@@ -36,7 +36,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, segment string) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "image/gif")
-	h.Set("Content-Length", strconv.Itoa(len(gif)))
+	h.Set("Content-Length", strconv.Itoa(len(pixel)))
 	h.Set("Cache-Control", "no-cache, no-store, must-revalidate, private, max-age=0") // EV-H4; no ETag, no Last-Modified (EV-H5)
 	h.Set("Pragma", "no-cache")
 	h.Set("Expires", "0")
@@ -45,7 +45,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, segment string) {
 	h.Set("Referrer-Policy", "no-referrer")
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		w.Write([]byte(gif))
+		w.Write([]byte(pixel))
 	}
 }
 
