@@ -144,8 +144,12 @@ func numbers(n *html.Node) []int {
 // mayMatch reports that a selector could match: the longest name in it occurs. A
 // tree is costly, and most mail has none of the names.
 func mayMatch(src []byte, selector string) bool {
-	if strings.ContainsAny(selector, ",:*\\") {
+	if selector == "" || strings.ContainsAny(selector, ",:*\\") {
 		return true // more than one way to match
+	}
+	if isLetter(selector[0]) {
+		tag := strings.ToLower(selector[:len(selector)-len(strings.TrimLeft(selector, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"))])
+		return hasTag(src, tag)
 	}
 	name := ""
 	for word := range strings.FieldsFuncSeq(selector, func(r rune) bool {
@@ -161,6 +165,20 @@ func mayMatch(src []byte, selector string) bool {
 	}
 	// Names of tags and attributes have no case.
 	return containsFold(src, strings.ToLower(name))
+}
+
+// hasTag reports that a start tag of this name may occur.
+func hasTag(src []byte, lower string) bool {
+	for {
+		i := bytes.IndexByte(src, '<')
+		if i < 0 || len(src)-i-1 < len(lower) {
+			return false
+		}
+		src = src[i+1:]
+		if foldEqual(src[:len(lower)], lower) {
+			return true
+		}
+	}
 }
 
 func containsFold(src []byte, lower string) bool {
