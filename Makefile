@@ -2,7 +2,7 @@
 # also takes the vulnerability database from $(SHARED) if it is there.
 SHARED ?= ../shared
 export TELLTALE_SHARED ?= $(abspath $(SHARED))
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: build demo test check fuzz bench cover

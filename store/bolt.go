@@ -29,7 +29,7 @@ import (
 var (
 	bucketMeta     = []byte("meta")     // "schema": its version, one octet
 	bucketMessages = []byte("messages") // message key: Message as JSON; written once
-	bucketOutcomes = []byte("outcomes") // message key: Outcome as JSON
+	bucketOutcomes = []byte("outcomes") // message key: Outcome as JSON; none while pending
 	bucketIDs      = []byte("ids")      // Message-ID, NUL, message key: nothing
 	bucketHits     = []byte("hits")     // hit id: Hit as JSON; written once
 	bucketOf       = []byte("hits_of")  // message key, hit id: nothing
@@ -212,6 +212,10 @@ func (b *Bolt) Outcome(ctx context.Context, key Key) (o Outcome, err error) {
 		return Outcome{State: Pending, Live: true}, nil
 	}
 	err = b.view(ctx, func(tx *bolt.Tx) error {
+		if tx.Bucket(bucketOutcomes).Get(key[:]) == nil && tx.Bucket(bucketMessages).Get(key[:]) != nil {
+			o.State = Pending
+			return nil
+		}
 		return get(tx.Bucket(bucketOutcomes), key[:], &o)
 	})
 	return o, err

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -17,6 +18,9 @@ import (
 const (
 	queueLength = 10_000 // writes that may wait
 	groupSize   = 1000   // writes of one transaction
+	// flushEvery is how long an outcome waits for other writes to go with. A
+	// transaction of its own for each would double the number of syncs.
+	flushEvery = 200 * time.Millisecond
 )
 
 var (
@@ -30,7 +34,7 @@ type write struct {
 	hit   *Hit // or
 	id    []byte
 	value []byte
-	done  chan error // nil for an outcome, which nobody waits for
+	done  chan error
 }
 
 // Add implements Store.
@@ -94,12 +98,8 @@ func (b *Bolt) Finish(key Key, o Outcome) {
 	o.Live = false
 	b.mu.Lock()
 	delete(b.live, key)
-	b.done[key] = o
+	b.done[key] = o // goes with the next group, or with the next tick of Run
 	b.mu.Unlock()
-	select {
-	case b.queue <- &write{key: key}: // wakes Run, which takes all of b.done
-	default: // Run is busy and will take it with the next group
-	}
 }
 
 // Run implements Store.
@@ -112,11 +112,14 @@ func (b *Bolt) Run() error {
 	b.mu.Unlock()
 	defer close(b.ran)
 	group := make([]*write, 0, groupSize)
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
 	for {
 		group = group[:0]
 		select {
 		case w := <-b.queue:
 			group = append(group, w)
+		case <-tick.C:
 		case <-b.closed:
 			if len(b.queue) == 0 {
 				b.commit(nil) // outcomes that nothing else woke Run for
@@ -177,27 +180,22 @@ func (b *Bolt) commit(group []*write) {
 		b.mu.Unlock()
 	}
 	for _, w := range group {
-		if w.done != nil {
-			w.done <- err
-		}
+		w.done <- err
 	}
 }
 
 func (b *Bolt) write(tx *bolt.Tx, group []*write, outcomes map[Key]Outcome) error {
 	messages, state, ids := tx.Bucket(bucketMessages), tx.Bucket(bucketOutcomes), tx.Bucket(bucketIDs)
-	hits, of := tx.Bucket(bucketHits), tx.Bucket(bucketOf)
-	for _, appended := range []*bolt.Bucket{messages, state, hits} {
-		appended.FillPercent = 0.9
-	}
+	messages.FillPercent, state.FillPercent = 0.9, 0.9 // keys grow: pages are filled in order
 	for _, w := range group {
 		var err error
 		switch {
 		case w.hit != nil:
-			err = b.writeHit(hits, of, state, w.hit)
-		case w.value != nil:
-			err = errors.Join(messages.Put(w.key[:], w.value), state.Put(w.key[:], []byte(`{"State":"pending"}`)))
-			if w.id != nil {
-				err = errors.Join(err, ids.Put(w.id, nil))
+			err = b.writeHit(tx, w.hit)
+		default:
+			err = messages.Put(w.key[:], w.value)
+			if err == nil && w.id != nil {
+				err = ids.Put(w.id, nil)
 			}
 		}
 		if err != nil {
@@ -218,7 +216,7 @@ func (b *Bolt) write(tx *bolt.Tx, group []*write, outcomes map[Key]Outcome) erro
 
 // writeHit gives a hit its id and writes it. A hit on a message that nobody is
 // sending any more shows that it was sent (crash point C7).
-func (b *Bolt) writeHit(hits, of, state *bolt.Bucket, h *Hit) error {
+func (b *Bolt) writeHit(tx *bolt.Tx, h *Hit) error {
 	b.last = next(b.last, b.now().UnixMilli())
 	stored := *h
 	stored.ID = b.last
@@ -226,25 +224,23 @@ func (b *Bolt) writeHit(hits, of, state *bolt.Bucket, h *Hit) error {
 	if err != nil {
 		return err
 	}
+	hits := tx.Bucket(bucketHits)
+	hits.FillPercent = 0.9
 	if err := hits.Put(stored.ID[:], v); err != nil {
 		return err
 	}
-	if err := of.Put(append(append([]byte(nil), h.Message[:]...), stored.ID[:]...), nil); err != nil {
+	if err := tx.Bucket(bucketOf).Put(append(append([]byte(nil), h.Message[:]...), stored.ID[:]...), nil); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	_, finished := b.done[h.Message]
 	live := b.live[h.Message]
 	b.mu.Unlock()
-	if live || finished {
-		return nil
-	}
-	var o Outcome
-	if err := get(state, h.Message[:], &o); err != nil || o.State != Pending {
+	state := tx.Bucket(bucketOutcomes)
+	if live || finished || state.Get(h.Message[:]) != nil || tx.Bucket(bucketMessages).Get(h.Message[:]) == nil {
 		return nil // a hit on an unknown message is kept all the same
 	}
-	v, err = json.Marshal(Outcome{State: Sent, At: h.At, Inferred: true})
-	if err != nil {
+	if v, err = json.Marshal(Outcome{State: Sent, At: h.At, Inferred: true}); err != nil {
 		return err
 	}
 	return state.Put(h.Message[:], v)
