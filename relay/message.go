@@ -163,6 +163,7 @@ func (m *message) send() (reply, store.State) {
 	up := m.s.up
 	lost := say(451, "4.4.2 The upstream server is lost, try again")
 	up.command("DATA")
+	up.inData = true // whatever ends this early, a panic too, ends the connection
 	if err := up.flush(); err != nil {
 		return lost, store.Refused
 	}
@@ -178,6 +179,7 @@ func (m *message) send() (reply, store.State) {
 			up.bad = true
 			return lost, store.Refused
 		}
+		up.inData = false
 		return r, store.Refused
 	}
 	block := m.s.srv.blocks.Get().(*[]byte)
@@ -193,12 +195,11 @@ func (m *message) send() (reply, store.State) {
 		m.s.srv.Log.Error("upstream lost after the end of data", "message", m.id(), "error", err)
 		return say(451, "4.4.2 The upstream server was lost after the message was sent; it may have been delivered"), store.Unknown
 	}
-	up.dirty = false
-	up.sent++
 	if r.code/100 == 3 {
-		up.bad = true
 		return lost, store.Unknown
 	}
+	up.inData, up.dirty = false, false
+	up.sent++
 	if r.good() {
 		return r, store.Sent
 	}

@@ -59,7 +59,7 @@ func (p *pool) put(c *upconn) {
 	c.idle = time.Now()
 	c.fresh = false
 	p.mu.Lock()
-	keep := !c.bad && c.sent < maxMessages
+	keep := !c.bad && !c.inData && c.sent < maxMessages
 	if keep {
 		p.idle = append(p.idle, c)
 	}

@@ -145,6 +145,9 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 
 // begin writes MAIL, behind RSET where a transaction was left open.
 func (s *session) begin() error {
+	if s.up != nil && (s.up.bad || s.up.inData) {
+		return errors.New("the connection of this client's AUTH is lost")
+	}
 	if s.up == nil {
 		c, err := s.srv.pool.get(context.Background(), s.srv.limits.slot)
 		if err != nil {

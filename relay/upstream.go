@@ -45,6 +45,7 @@ type upconn struct {
 	fresh  bool // no message has been sent over it
 	dirty  bool // a transaction was begun and not ended: RSET comes first
 	bad    bool // out of step or gone: it must be closed
+	inData bool // between DATA and the reply to its end: any command would be mail
 	idle   time.Time
 	sent   int // messages
 }
@@ -308,7 +309,7 @@ func (c *upconn) body(message io.Reader, block []byte) error {
 
 // close gives the connection up, with QUIT if it is in step.
 func (c *upconn) close() {
-	if !c.bad {
+	if !c.bad && !c.inData {
 		c.command("QUIT")
 		c.flush()
 	}
