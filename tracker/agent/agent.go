@@ -211,8 +211,10 @@ func findLibrary(ua []byte) *mark {
 			return t
 		}
 	}
-	if string(ua) == nodeJS.text {
-		return nodeJS
+	for i := range wholeLibraries {
+		if string(ua) == wholeLibraries[i].text {
+			return &wholeLibraries[i]
+		}
 	}
 	return nil
 }

@@ -81,6 +81,7 @@ func TestRules(t *testing.T) {
 		{"R20 Mac", open(macMail), Verdict{Person, "R20", Medium, Desktop, "Mac mail app (Apple Mail)"}},
 		{"R20 iPhone", open("Mozilla/5.0 (iPhone; CPU iPhone OS 12_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"), Verdict{Person, "R20", Medium, Mobile, "Apple Mail (iOS)"}},
 		{"R20 not: a browser", open(macMail + " Version/17.1 Safari/605.1.15"), Verdict{Person, "R22", Medium, Desktop, "Safari"}},
+		{"R20 not: with a version", open("Mozilla/5.0 (iPad; U; CPU OS 3_2 like Mac OS X) AppleWebKit/531.21.10 (KHTML, like Gecko) Version/4.0.4 Mobile/7B334b"), Verdict{Person, "R22", Medium, Mobile, Unknown}},
 		{"R20 not: elsewhere", open("Mozilla/5.0 (X11; Linux) AppleWebKit/605.1.15 (KHTML, like Gecko)"), Verdict{Person, "R22", Medium, Desktop, Unknown}},
 		{"R21", open(webView), Verdict{Person, "R21", Medium, Mobile, "Android mail app"}},
 		{"R21 not: a click", click(webView), Verdict{Person, "R22", Medium, Mobile, "Chrome Mobile"}},
@@ -108,6 +109,7 @@ func TestEveryMarkDecides(t *testing.T) {
 		"unfurlers":   {unfurlers, "R09", Scanner},
 		"scanners":    {scanners, "R10", Scanner},
 		"libraries":   {libraries, "R11", Scanner},
+		"whole":       {wholeLibraries, "R11", Scanner},
 		"mailClients": {mailClients, "R12", Person},
 	} {
 		for _, m := range c.table {

@@ -104,7 +104,6 @@ var libraries = []mark{
 	{"libwww-perl", "libwww-perl", Unknown},
 	{"guzzlehttp/", "Guzzle", Unknown},
 	{"php/", "PHP", Unknown},
-	{"ruby", "Ruby", Unknown},
 	{"faraday v", "Faraday", Unknown},
 	{"httpie/", "HTTPie", Unknown},
 	{"postmanruntime/", "Postman", Unknown},
@@ -112,8 +111,11 @@ var libraries = []mark{
 	{"imgproxy/", "imgproxy", Unknown},
 }
 
-// nodeJS is a library whose user agent is this word and no more (R11).
-var nodeJS = &mark{"node", "Node.js", Unknown}
+// wholeLibraries are libraries whose user agent is this and no more (R11).
+var wholeLibraries = []mark{
+	{"node", "Node.js", Unknown},
+	{"ruby", "Ruby", Unknown},
+}
 
 // macClients begin with their name and name Apple's network library further on
 // (R12). The versions are those of iOS 8 and 9, whose Mail does not say that it
@@ -177,11 +179,13 @@ var platforms = []mark{
 	{"cros ", "", Desktop},
 }
 
-// browsers are those that the library would call by the name of another (R22).
+// browsers are those that the library would not name, or call by the name of
+// another (R22).
 var browsers = []mark{
 	{"gsa/", "Google app", Unknown},
 	{"whatsappelectron/", "WhatsApp Desktop", Unknown},
 	{"samsungbrowser/", "Samsung Internet", Unknown},
+	{"trident/", "Internet Explorer", Unknown}, // version 11 says no more
 }
 
 // browserNames are the names that are taken from the library (R22).

@@ -62,6 +62,23 @@ func TestRotationAndRevocation(t *testing.T) {
 	}
 }
 
+// Of keys of one second the one with the highest id signs, in any order.
+func TestSignerAmongEquals(t *testing.T) {
+	for _, ids := range [][]byte{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}} {
+		var keys []Key
+		for _, id := range ids {
+			keys = append(keys, vectorKey(id))
+		}
+		r, err := NewRing(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := r.ParseOpen(r.Open(vectorMessage(t), 1)); got.KeyID != 3 {
+			t.Errorf("keys %v: %d signs, want 3", ids, got.KeyID)
+		}
+	}
+}
+
 // RS-H08: 256 keys can be in a ring, and each one's links stay good.
 func TestRingOf256Keys(t *testing.T) {
 	var keys []Key

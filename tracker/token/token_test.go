@@ -139,6 +139,17 @@ func TestSignedButNotCanonicalFails(t *testing.T) {
 	}
 }
 
+// An unknown key is never taken for another: not even with the signer's MAC.
+func TestUnknownKeyIDFails(t *testing.T) {
+	r, m := vectorRing(t), vectorMessage(t)
+	b := append([]byte{version, 2}, m[:]...)
+	b = append(b, 1)
+	s := encoding.EncodeToString(r.keys[1].purpose(open).sum(b, b))
+	if got, err := r.ParseOpen(s); err != ErrInvalid {
+		t.Errorf("%s: got %+v, %v, want ErrInvalid", s, got, err)
+	}
+}
+
 // The same octets have other spellings in base32 when the last character has
 // bits to spare; only one passes.
 func TestSpareBitsFail(t *testing.T) {
