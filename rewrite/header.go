@@ -29,7 +29,7 @@ func fields(block []byte) []field {
 		if colon := bytes.IndexByte(block[f.start:f.end], ':'); colon > 0 {
 			// RFC 5322 section 4.5: old mail has blanks before the colon.
 			name := bytes.TrimRight(block[f.start:f.start+colon], " \t")
-			if len(name) > 0 && bytes.IndexAny(name, " \t\r\n") < 0 {
+			if len(name) > 0 && !bytes.ContainsAny(name, " \t\r\n") {
 				f.name = lowerName(name)
 				f.value = f.start + colon + 1
 			}
@@ -61,7 +61,7 @@ func lineAfter(b []byte, pos int) int {
 // unfold returns a field's value on one line, trimmed.
 func unfold(block []byte, f field) string {
 	v := bytes.TrimSpace(block[f.value:f.end])
-	if bytes.IndexAny(v, "\r\n") < 0 {
+	if !bytes.ContainsAny(v, "\r\n") {
 		return string(v)
 	}
 	return strings.Map(func(r rune) rune {
