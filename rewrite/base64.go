@@ -42,8 +42,8 @@ func (base64Codec) encode(b, content []byte, changes []change, offset int64, _ f
 	}
 	eol := newline(b)
 	width := toLineEnd(b)
-	if width < 4 {
-		width = qpLine
+	if one := width >= len(bytes.TrimRight(b, "\r\n")); width < 4 || width > MaxLine || one && width < qpLine {
+		width = qpLine // RFC 2045 section 6.8, where the source shows no better width
 	}
 	group := changes[0].start / 3
 	start, col := groupOffset(b, group*4)

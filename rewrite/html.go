@@ -6,72 +6,62 @@ package rewrite
 
 import (
 	"bytes"
-	"strings"
 
-	"golang.org/x/net/html"
+	"golang.org/x/text/encoding"
 )
 
 // htmlLink is a link as it stands in the content.
 type htmlLink struct {
 	tagName    int // offset behind the tag's name: where a mark may go
 	attr       int // where its href attribute starts
+	attrEnd    int // and ends
 	start, end int // the raw value
-	text       [2]int
 	comment    int // offset behind "<!--" of the conditional comment around it; 0 for none
-	target     string
+	inside     span
+	target     string // what a browser would load
+	text       string // what people see
 }
 
 // page is what a scan has found.
 type page struct {
 	src     []byte
 	links   []htmlLink
-	marked  bool        // "data-track" occurs somewhere
+	tracks  bool        // "data-track" occurs somewhere
 	marks   []attribute // data-track attributes
 	off     bool        // one of them says off
 	pixel   int         // where the pixel goes at the bottom
 	top     int         // behind <body>; -1 if there is none
-	foreign []int       // offsets behind "<!--" of conditional comments with links
+	open    int         // the link whose text runs, -1 for none
+	targets []span      // of links, in words
+	words   []byte      // targets, later texts: one allocation for all
 }
 
-// scanPage scans a whole leaf.
-func scanPage(src []byte) *page {
-	p := &page{src: src, top: -1, marked: mayHave(src, "data-track")}
+// scanPage scans a whole leaf. enc decodes visible text; nil is UTF-8.
+func scanPage(src []byte, enc encoding.Encoding) *page {
+	p := &page{src: src, top: -1, open: -1, tracks: foldIndex(src, "data-track") >= 0}
 	body, html, cut := -1, -1, -1
+	raw := -1 // the start tag whose raw text runs, or whose end tag is awaited
 	s := scanner{src: src}
-	open, last := -1, 0 // the link whose text runs; the last start tag
 	for {
-		inRaw := s.raw != ""
 		t, ok := s.next()
 		if !ok {
 			break
 		}
-		if inRaw && t.kind == textToken && t.end == len(src) {
-			cut = last // raw text that does not end would swallow the pixel
-			break
-		}
 		switch t.kind {
 		case startToken:
-			last = t.start
-			switch {
-			case p.link(t, 0):
-				p.closeText(open, t.start)
-				open = len(p.links) - 1
-			case foldEqual(t.name, "a"):
-				p.closeText(open, t.start)
-				open = -1
-			case foldEqual(t.name, "body") && p.top < 0:
+			p.startTag(t, 0)
+			if foldEqual(t.name, "body") && p.top < 0 {
 				p.top = t.end
-			case s.raw != "" && t.end == len(src):
-				cut = t.start
+			}
+			if s.raw != "" {
+				raw = t.start
 			}
 		case endToken:
-			switch {
-			case foldEqual(t.name, "a"):
-				p.closeText(open, t.start)
-				open = -1
-			case foldEqual(t.name, "body"):
+			raw = -1
+			p.endTag(t)
+			if foldEqual(t.name, "body") {
 				body = t.start
-			case foldEqual(t.name, "html"):
+			} else if foldEqual(t.name, "html") {
 				html = t.start
 			}
 		case commentToken:
@@ -80,50 +70,57 @@ func scanPage(src []byte) *page {
 			cut = t.start
 		}
 	}
-	p.closeText(open, len(src))
+	p.close(len(src))
+	if raw >= 0 {
+		cut = raw // raw text that does not end would swallow the pixel
+	}
 	p.pixel = len(src)
 	for _, at := range []int{cut, html, body} { // the last that there is wins
 		if at >= 0 {
 			p.pixel = at
 		}
 	}
+	p.spell(enc)
 	return p
 }
 
-// mayHave reports that a lower-case word with a "-" in it occurs, in any case.
-func mayHave(src []byte, word string) bool {
-	dash := strings.IndexByte(word, '-')
-	for pos := dash; pos < len(src); pos++ {
-		i := bytes.IndexByte(src[pos:], '-')
-		if i < 0 {
-			return false
-		}
-		pos += i
-		if from := pos - dash; from+len(word) <= len(src) && foldEqual(src[from:from+len(word)], word) {
-			return true
-		}
+// spell makes the strings of all links.
+func (p *page) spell(enc encoding.Encoding) {
+	texts := make([]int, len(p.links)+1)
+	for i, l := range p.links {
+		texts[i] = len(p.words)
+		p.words = appendText(p.words, p.src[l.inside.start:l.inside.end], enc)
 	}
-	return false
+	texts[len(p.links)] = len(p.words)
+	all := string(p.words)
+	for i, t := range p.targets {
+		p.links[i].target = all[t.start:t.end]
+		p.links[i].text = all[texts[i]:texts[i+1]]
+	}
 }
 
-// closeText ends the visible text of a link.
-func (p *page) closeText(link, at int) {
-	if link >= 0 {
-		p.links[link].text[1] = at
+// close ends the visible text of the link that is open.
+func (p *page) close(at int) {
+	if p.open >= 0 {
+		p.links[p.open].inside.end = at
 	}
+	p.open = -1
 }
 
 // isLinkTag reports the elements whose href is followed by a click.
 func isLinkTag(name []byte) bool {
-	return foldEqual(name, "a") || foldEqual(name, "area") ||
+	return len(name) == 1 && name[0]|0x20 == 'a' || foldEqual(name, "area") ||
 		len(name) > 2 && name[0]|0x20 == 'v' && name[1] == ':' // VML buttons of Outlook
 }
 
-// link looks at a start tag and keeps its link, if it is one to http or https.
-func (p *page) link(t htmlToken, comment int) bool {
+// startTag keeps the link and the marks of a start tag.
+func (p *page) startTag(t htmlToken, comment int) {
 	isLink := isLinkTag(t.name)
-	if !isLink && !p.marked {
-		return false
+	if isLink && t.name[0]|0x20 == 'a' {
+		p.close(t.start) // a link ends where the next begins
+	}
+	if !isLink && !p.tracks {
+		return
 	}
 	a := attrScanner{src: p.src[:t.end], pos: t.attrs}
 	var href attribute
@@ -136,153 +133,116 @@ func (p *page) link(t htmlToken, comment int) bool {
 		switch name := p.src[x.start:x.nameEnd]; {
 		case isLink && !found && foldEqual(name, "href"):
 			href, found = x, true // of two the first counts
-		case foldEqual(name, "data-track"):
+		case p.tracks && foldEqual(name, "data-track"):
 			p.marks = append(p.marks, x)
-			v := strings.ToLower(strings.TrimSpace(attrValue(p.src[x.valueStart:x.valueEnd])))
-			p.off = p.off || v == "off" || v == "no" || v == "false" || v == "0"
+			p.off = p.off || saysOff(attrValue(p.src[x.valueStart:x.valueEnd]))
 		}
 	}
 	if !found {
-		return false
+		return
 	}
-	target, ok := webTarget(p.src[href.valueStart:href.valueEnd])
+	from := len(p.words)
+	words, ok := appendTarget(p.words, p.src[href.valueStart:href.valueEnd])
 	if !ok {
-		return false
+		return
+	}
+	p.close(t.start)
+	p.words = words
+	if p.links == nil {
+		p.links, p.targets = make([]htmlLink, 0, 64), make([]span, 0, 64)
 	}
 	p.links = append(p.links, htmlLink{
-		tagName: t.attrs, attr: href.start, start: href.valueStart, end: href.valueEnd,
-		text: [2]int{t.end, t.end}, comment: comment, target: target,
+		tagName: t.attrs, attr: href.start, attrEnd: href.end, start: href.valueStart, end: href.valueEnd,
+		inside: span{t.end, t.end}, comment: comment,
 	})
-	return true
+	p.targets = append(p.targets, span{from, len(words)})
+	if !foldEqual(t.name, "area") { // it is void: no text belongs to it
+		p.open = len(p.links) - 1
+	}
+}
+
+// saysOff reads a data-track value. One that makes no sense says off: a wish for
+// privacy must not fail open.
+func saysOff(v string) bool {
+	yes, ok := yesNo(v)
+	return !ok || !yes
+}
+
+// endTag ends the text of a link.
+func (p *page) endTag(t htmlToken) {
+	if isLinkTag(t.name) {
+		p.close(t.start)
+	}
 }
 
 // conditional looks into a comment that Outlook reads: <!--[if mso]> ... . Its
 // tags count for links, not for the pixel.
 func (p *page) conditional(t htmlToken) {
-	text := p.src[t.start:t.end]
-	inner, ok := bytes.CutPrefix(text, []byte("<!--"))
-	if !ok || !foldPrefix(bytes.TrimLeft(inner, " \t\r\n"), "[if") {
+	from := t.start + len("<!--")
+	end := t.end - len("-->")
+	if from >= end || !bytes.HasPrefix(p.src[t.start:], []byte("<!--")) ||
+		!foldPrefix(bytes.TrimLeft(p.src[from:end], " \t\r\n"), "[if") {
 		return
 	}
-	from := t.start + len("<!--")
-	had := len(p.links)
-	s := scanner{src: p.src[:t.end-len("-->")], pos: min(from, t.end-len("-->"))}
-	open := -1
+	around := p.open
+	p.open = -1
+	s := scanner{src: p.src[:end], pos: from}
 	for {
 		t, ok := s.next()
 		if !ok {
 			break
 		}
-		switch {
-		case t.kind == startToken && p.link(t, from):
-			p.closeText(open, t.start)
-			open = len(p.links) - 1
-		case t.kind == endToken && isLinkTag(t.name):
-			p.closeText(open, t.start)
-			open = -1
+		switch t.kind {
+		case startToken:
+			p.startTag(t, from)
+		case endToken:
+			p.endTag(t)
 		}
 	}
-	if len(p.links) > had {
-		p.foreign = append(p.foreign, from)
-	}
+	p.close(end)
+	p.open = around
 }
 
 func foldPrefix(b []byte, lower string) bool {
 	return len(b) >= len(lower) && foldEqual(b[:len(lower)], lower)
 }
 
-// webTarget returns the target of a raw href value if it is http or https, as a
-// browser takes it: entities decoded, trimmed, without TAB, CR and LF (WHATWG URL
-// section 4.4).
-func webTarget(raw []byte) (string, bool) {
-	value := attrValue(raw)
-	value = strings.TrimFunc(value, func(r rune) bool { return r <= ' ' })
-	if strings.ContainsAny(value, "\t\r\n") { // "ht\ntp://" is http for a browser
-		value = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(value)
-	}
-	if !foldPrefixString(value, "http://") && !foldPrefixString(value, "https://") {
-		return "", false
-	}
-	return value, true
-}
-
-func foldPrefixString(s, lower string) bool {
-	return len(s) >= len(lower) && strings.EqualFold(s[:len(lower)], lower)
-}
-
-// attrValue decodes a raw attribute value. In attributes "&copy=2" is no entity,
-// unlike in text: the tokenizer of x/net knows, its Unescape does not.
-func attrValue(raw []byte) string {
-	if bytes.IndexByte(raw, '&') < 0 {
-		return string(raw)
-	}
-	if allEntitiesEnd(raw) {
-		return html.UnescapeString(string(raw)) // no difference then, and much cheaper
-	}
-	quote := byte('"')
-	if bytes.IndexByte(raw, '"') >= 0 {
-		quote = '\''
-		if bytes.IndexByte(raw, '\'') >= 0 {
-			raw = bytes.ReplaceAll(raw, []byte(`"`), []byte("&quot;"))
-			quote = '"'
+// foldIndex returns where a lower-case ASCII word occurs, in any case, or -1. It
+// looks for the letter of the word that is rarest in HTML.
+func foldIndex(src []byte, word string) int {
+	rarest, rank := 0, -1
+	for i := range len(word) {
+		if r := bytes.IndexByte([]byte("etaoinsrhldcupmfg0123456789ywbv-xkzjq_"), word[i]); r > rank {
+			rarest, rank = i, r
 		}
 	}
-	tag := make([]byte, 0, len(raw)+8)
-	tag = append(append(append(append(tag, "<a b="...), quote), raw...), quote, '>')
-	z := html.NewTokenizer(bytes.NewReader(tag))
-	z.Next()
-	z.TagName()
-	_, value, _ := z.TagAttr()
-	return string(value)
-}
-
-// allEntitiesEnd reports that every "&" starts a reference that ends in ";", as in
-// "&amp;".
-func allEntitiesEnd(raw []byte) bool {
-	for {
-		i := bytes.IndexByte(raw, '&')
-		if i < 0 {
-			return true
+	best := -1
+	for _, c := range []byte{word[rarest], upper(word[rarest])} {
+		for pos := rarest; pos < len(src); pos++ {
+			i := bytes.IndexByte(src[pos:], c)
+			if i < 0 {
+				break
+			}
+			pos += i
+			at := pos - rarest
+			if at+len(word) > len(src) || best >= 0 && at >= best {
+				break
+			}
+			if foldEqual(src[at:at+len(word)], word) {
+				best = at
+				break
+			}
 		}
-		raw = raw[i+1:]
-		n := 0
-		for n < len(raw) && (isLetter(raw[n]) || raw[n] >= '0' && raw[n] <= '9' || raw[n] == '#') {
-			n++
-		}
-		if n == 0 || n == len(raw) || raw[n] != ';' {
-			return false
-		}
-	}
-}
-
-// visibleText returns the text of a link as people see it, at most 200 octets,
-// white space folded.
-func visibleText(src []byte) string {
-	const most = 200
-	var b strings.Builder
-	s := scanner{src: src}
-	for b.Len() <= most {
-		t, ok := s.next()
-		if !ok {
+		if c == upper(c) && !isLetter(c) {
 			break
 		}
-		if t.kind != textToken {
-			if t.kind == startToken && !foldEqual(t.name, "b") && !foldEqual(t.name, "i") && !foldEqual(t.name, "span") &&
-				!foldEqual(t.name, "font") && !foldEqual(t.name, "u") && !foldEqual(t.name, "em") && !foldEqual(t.name, "strong") && !foldEqual(t.name, "wbr") {
-				b.WriteByte(' ')
-			}
-			continue
-		}
-		text := src[t.start:t.end]
-		if bytes.IndexByte(text, '&') >= 0 {
-			b.WriteString(html.UnescapeString(string(text)))
-		} else {
-			b.Write(text)
-		}
 	}
-	text := strings.Join(strings.Fields(strings.ToValidUTF8(b.String(), "\uFFFD")), " ")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "")
+	return best
+}
+
+func upper(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		return c - 'a' + 'A'
 	}
-	return text
+	return c
 }

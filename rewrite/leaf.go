@@ -5,16 +5,27 @@ package rewrite
 
 import (
 	"bytes"
+	"strings"
 )
 
-// change replaces decoded octets start to end by insert. before is where a line
-// end may go to keep the line short: the start of the attribute, or start.
+// change replaces decoded octets start to end by insert. before and after are
+// where a line end may go to keep lines short: around the attribute, where its tag
+// may have white space, or around all of it.
 type change struct {
-	start, end int
-	insert     string
-	before     int
-	link       int // index in the report of the link that it routes; -1 for none
+	start, end    int
+	insert        string
+	before, after int
+	kind          changeKind
+	link          int // index in the report, for linkChange
 }
+
+type changeKind uint8
+
+const (
+	linkChange changeKind = iota
+	pixelChange
+	removalChange // an attribute goes, or becomes a line end
+)
 
 // codec is a transfer encoding. Changes are in order and do not overlap.
 type codec interface {
@@ -38,14 +49,17 @@ func codecFor(encoding string) codec {
 }
 
 // untouchable returns why content that was decoded must not be scanned as it is.
-func untouchable(content []byte) string {
-	switch {
+func untouchable(content []byte, charset string) string {
+	switch charset = strings.ToLower(charset); {
 	case bytes.Contains(content, []byte("-----BEGIN PGP")):
 		return reasonPGP
-	case bytes.IndexByte(content, 0x1b) >= 0 || bytes.Contains(content, []byte("~{")) ||
-		bytes.IndexByte(content, 0) >= 0 || bytes.HasPrefix(content, []byte{0xfe, 0xff}) || bytes.HasPrefix(content, []byte{0xff, 0xfe}):
+	case bytes.IndexByte(content, 0x1b) >= 0 || bytes.Contains(content, []byte("~{")) || bytes.IndexByte(content, 0) >= 0 ||
+		bytes.HasPrefix(content, []byte("\xfe\xff")) || bytes.HasPrefix(content, []byte("\xff\xfe")):
 		// ISO-2022, HZ, UTF-16, UTF-32: an octet below 0x80 may be half a character.
 		return reasonCharset
+	case strings.HasSuffix(charset, "utf-7") || strings.Contains(charset, "ebcdic") ||
+		charset == "ibm037" || charset == "cp037" || charset == "ibm500" || charset == "cp500" || charset == "ibm1047" || charset == "cp1047":
+		return reasonCharset // RW-23: these cannot be told by their octets
 	}
 	return ""
 }
@@ -64,7 +78,8 @@ type identity struct{}
 func (identity) decode(b []byte) ([]byte, bool) { return b, true }
 
 // encode splices. Where a line would pass MaxLine a line end goes in front of the
-// attribute, where the tag has white space anyway (RW-28).
+// attribute, and behind it if need be: there its tag has white space (RW-28). A
+// link that fits on no line is dropped; a line that was too long stays so.
 func (identity) encode(b, _ []byte, changes []change, offset int64, drop func(change)) Edits {
 	eol := newline(b)
 	edits := make(Edits, 0, len(changes))
@@ -78,28 +93,56 @@ func (identity) encode(b, _ []byte, changes []change, offset int64, drop func(ch
 		} else {
 			col += c.start - prev
 		}
-		canBreak := c.before >= prev
-		prev = c.end
-		tail := toLineEnd(b[c.end:])
-		if i+1 < len(changes) && changes[i+1].before-c.end < tail {
-			tail = max(0, changes[i+1].before-c.end)
+		tail := toLineEnd(b[c.end:min(len(b), c.end+MaxLine+2)])
+		if i+1 < len(changes) {
+			tail = min(tail, max(0, changes[i+1].before-c.end))
 		}
-		lineStart := bytes.LastIndexByte(b[:c.start], '\n') + 1
-		was := c.start - lineStart + toLineEnd(b[c.start:])
-		if len(c.insert) > c.end-c.start && col+len(c.insert)+tail > MaxLine && was <= MaxLine {
-			lead := c.start - c.before
-			if !canBreak || lead+len(c.insert)+min(tail, 1) > MaxLine || lead > col {
-				drop(c)
-				col += c.end - c.start
-				continue
+		n := len(c.insert)
+		if col+n+tail <= MaxLine || wasLong(b, c.start) {
+			add(c.start, c.end, c.insert)
+			prev, col = c.end, col+n
+			continue
+		}
+		lead, trail := c.start-c.before, c.after-c.end
+		if c.kind == removalChange {
+			add(c.start, c.end, eol)
+			prev, col = c.end, 0
+			continue
+		}
+		breaks := c.before >= prev && lead < col // else its line starts there already
+		if !breaks {
+			lead = col
+		}
+		behind := lead+n+tail > MaxLine
+		if behind && lead+n+trail > MaxLine {
+			drop(c)
+			if old := c.end - c.start; breaks && col+old+tail > MaxLine {
+				// The changes before it have made the line too long.
+				add(c.before, c.before, eol)
+				prev, col = c.end, lead+old
+			} else {
+				prev, col = c.end, col+old
 			}
+			continue
+		}
+		if breaks {
 			add(c.before, c.before, eol)
-			col = lead
 		}
 		add(c.start, c.end, c.insert)
-		col += len(c.insert)
+		prev, col = c.end, lead+n
+		if behind {
+			add(c.after, c.after, eol)
+			prev, col = c.after, 0
+		}
 	}
 	return edits
+}
+
+// wasLong reports that the line around an offset is past MaxLine in the source.
+func wasLong(b []byte, at int) bool {
+	from := max(0, at-MaxLine-1)
+	start := from + bytes.LastIndexByte(b[from:at], '\n') + 1
+	return at-start+toLineEnd(b[at:min(len(b), at+MaxLine+2)]) > MaxLine
 }
 
 // toLineEnd counts the octets before the line end.

@@ -29,9 +29,12 @@ type walker struct {
 	off  int64
 	n    int
 
-	open  []string // boundaries of the multiparts around, outermost first
-	parts int
-	leaf  func(part) error // called for each eligible leaf
+	open   []string // boundaries of the multiparts around, outermost first
+	parts  int
+	tail   [2]byte
+	leaf   func(part) error // called for each eligible leaf
+	capped string           // the limit for which something was passed over
+	passed string           // why a part was passed over that may be what people read
 }
 
 func newWalker(r io.ReaderAt, size int64) *walker {
@@ -206,7 +209,7 @@ func (w *walker) line(off int64) ([]byte, error) {
 
 // before returns the end of the body before a delimiter, not less than from.
 func (w *walker) before(start, from int64) (int64, error) {
-	tail := make([]byte, min(2, start-from))
+	tail := w.tail[:min(2, start-from)]
 	if _, err := w.r.ReadAt(tail, start-int64(len(tail))); err != nil && err != io.EOF {
 		return 0, err
 	}
@@ -229,19 +232,21 @@ type context struct {
 // It returns the delimiter that ended it.
 func (w *walker) entity(block []byte, body int64, c context) (delimiter, error) {
 	fs := fields(block)
-	p := part{start: body, media: parseMedia(c.initial)}
-	types := values(block, fs, "content-type")
-	if len(types) > 0 {
-		p.media = parseMedia(types[0])
-	}
-	for i := range types {
-		if types[i] != types[0] {
-			p.media.value = "conflicting"
-		}
+	p := part{start: body, media: mediaType{value: c.initial}}
+	if value, n, agree := only(block, fs, "content-type"); !agree {
+		p.media.value = "conflicting"
+	} else if n > 0 {
+		p.media = parseMedia(value)
 	}
 	kind, isMulti := strings.CutPrefix(p.media.value, "multipart/")
-	if boundary := p.media.params["boundary"]; isMulti && boundary != "" && len(w.open) < MaxDepth && c.eligible && walked(kind) {
-		return w.multipart(p.media, boundary, body, c)
+	if boundary := p.media.params["boundary"]; isMulti && boundary != "" && c.eligible && walked(kind) {
+		if len(w.open) < MaxDepth {
+			return w.multipart(p.media, boundary, body, c)
+		}
+		w.capped = reasonDepth
+	}
+	if w.passed == "" {
+		w.passed = sealed(p.media)
 	}
 	eligible := c.eligible && p.media.value == "text/html" && !isAttachment(block, fs, p.media)
 	p.encoding, p.reason = transferEncoding(block, fs)
@@ -267,6 +272,7 @@ func (w *walker) multipart(media mediaType, boundary string, body int64, c conte
 	d, err := w.next(body) // the preamble
 	for n := 0; err == nil && d.depth == depth && !d.closing; n++ {
 		if w.parts++; w.parts > MaxParts {
+			w.capped = reasonParts
 			return w.rest()
 		}
 		var block []byte
@@ -278,6 +284,7 @@ func (w *walker) multipart(media mediaType, boundary string, body int64, c conte
 		inner := c
 		if !ok {
 			inner.eligible, block, start = false, nil, d.end
+			w.capped = reasonPartHeader
 		} else if media.value == "multipart/related" && !isRoot(media, block, n) {
 			inner.eligible = false
 		}
@@ -306,30 +313,62 @@ func isRoot(media mediaType, block []byte, n int) bool {
 	return strings.Trim(first(block, fields(block), "content-id"), "<> ") == start
 }
 
-// isAttachment reports a part that is a file rather than text to read.
+// isAttachment reports a part that is a file rather than text to read. A
+// disposition that is not known is one too (RFC 2183 section 2.8).
 func isAttachment(block []byte, fs []field, media mediaType) bool {
-	d := parseMedia(first(block, fs, "content-disposition"))
-	_, name := media.params["name"]
-	_, filename := d.params["filename"]
-	return d.value == "attachment" || name || filename
+	if named(media) {
+		return true
+	}
+	for _, f := range fs {
+		if f.name != "content-disposition" {
+			continue
+		}
+		if d := parseMedia(unfold(block, f)); d.value != "inline" && d.value != "" || named(d) {
+			return true
+		}
+	}
+	return false
+}
+
+// named reports a file name.
+func named(m mediaType) bool {
+	_, name := m.params["name"]
+	_, filename := m.params["filename"]
+	return name || filename
 }
 
 // transferEncoding returns the encoding, and a reason if it or something else in
 // the header forbids a change.
 func transferEncoding(block []byte, fs []field) (string, string) {
-	all := values(block, fs, "content-transfer-encoding")
-	if len(all) > 1 {
-		return "", reasonEncoding
-	}
-	if len(values(block, fs, "content-md5")) > 0 {
+	if _, n, _ := only(block, fs, "content-md5"); n > 0 {
 		return "", reasonMD5
 	}
-	if len(all) == 0 {
+	value, n, _ := only(block, fs, "content-transfer-encoding")
+	if n == 0 {
 		return "", ""
 	}
-	switch e := token(all[0]); e {
+	switch e := token(value); e {
 	case "7bit", "8bit", "quoted-printable", "base64":
-		return e, ""
+		if n == 1 {
+			return e, ""
+		}
 	}
 	return "", reasonEncoding
+}
+
+// sealed returns the reason for an entity that a signature or a cipher covers.
+func sealed(m mediaType) string {
+	switch m.value {
+	case "multipart/signed":
+		return reasonSigned
+	case "multipart/encrypted", "application/pgp-encrypted":
+		return reasonEncrypted
+	case "application/pkcs7-mime", "application/x-pkcs7-mime":
+		// RFC 8551 section 3.2.2: the types of signed data start so.
+		if strings.HasPrefix(strings.ToLower(m.params["smime-type"]), "signed") {
+			return reasonSigned
+		}
+		return reasonEncrypted
+	}
+	return ""
 }

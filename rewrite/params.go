@@ -6,6 +6,10 @@ package rewrite
 
 import "strings"
 
+// maxParams is how many parameters of one value are read (RS-S15). Without a
+// limit, a name continued a hundred thousand times takes seconds to join.
+const maxParams = 100
+
 // mediaType is a Content-Type or Content-Disposition value.
 type mediaType struct {
 	value  string // "text/html", lower case
@@ -19,7 +23,7 @@ func parseMedia(s string) mediaType {
 	if m.value == "" {
 		return m
 	}
-	for p.more() {
+	for n := 0; n < maxParams && p.more(); n++ {
 		name := strings.ToLower(strings.TrimSpace(p.word("=;( \t")))
 		p.blanks()
 		if !p.take('=') {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
 )
 
@@ -52,7 +53,11 @@ func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error)
 		if _, err = p.walker.entity(block, body, context{eligible: true, initial: "text/plain"}); err != nil {
 			return nil, Report{}, err
 		}
-		if p.leaves == 0 && (p.Opens || p.Clicks) {
+		if wanted := p.Opens || p.Clicks; wanted && p.walker.capped != "" {
+			p.because(p.walker.capped)
+		} else if wanted && p.leaves == 0 && p.walker.passed != "" {
+			p.because(p.walker.passed)
+		} else if wanted && p.leaves == 0 {
 			p.because(reasonNoHTML)
 		}
 		if p.Text && !p.Clicks {
@@ -99,24 +104,24 @@ func (p *planner) leaf(part part) error {
 	content, ok := c.decode(encoded)
 	why := reasonBase64
 	if ok {
-		why = untouchable(content)
+		why = untouchable(content, part.media.params["charset"])
 	}
 	if why != "" {
 		p.because(why)
 		return nil
 	}
-	page := scanPage(content)
-	changes := p.changes(page, part.media)
+	changes := p.changes(scanPage(content, decoderOf(part.media.params["charset"])))
 	p.edits = append(p.edits, c.encode(encoded, content, changes, part.start, p.dropped)...)
 	return nil
 }
 
 // dropped takes a link back that does not fit on its line.
 func (p *planner) dropped(c change) {
-	if c.link >= 0 {
+	switch c.kind {
+	case linkChange:
 		l := &p.report.Links[c.link]
 		l.Tracked, l.Rule = false, RuleTooLong
-	} else if strings.HasPrefix(c.insert, "<img") {
+	case pixelChange:
 		p.report.Opens = false
 		p.because("no room for the pixel in its line")
 	}
@@ -124,7 +129,7 @@ func (p *planner) dropped(c change) {
 
 // changes decides about every link of a page, and where the pixel goes, in order
 // of their places.
-func (p *planner) changes(page *page, media mediaType) []change {
+func (p *planner) changes(page *page) []change {
 	var list []change
 	grown := 0
 	excluded := page.exclusions(p.ExcludeSelectors)
@@ -133,7 +138,7 @@ func (p *planner) changes(page *page, media mediaType) []change {
 		for len(marks) > 0 && marks[0].start < l.start {
 			list, marks = append(list, removal(page.src, marks[0])), marks[1:]
 		}
-		link := Link{N: len(p.report.Links) + 1, URL: l.target, Text: text(page.src[l.text[0]:max(l.text[0], l.text[1])], media)}
+		link := Link{N: len(p.report.Links) + 1, URL: l.target, Text: l.text}
 		target, ok := safeTarget(l.target)
 		if ok {
 			link.URL = target
@@ -149,7 +154,7 @@ func (p *planner) changes(page *page, media mediaType) []change {
 			url := p.Link(link.N, target)
 			link.Tracked = url != ""
 			if link.Tracked {
-				list = append(list, change{start: l.start, end: l.end, insert: url, before: l.attr, link: len(p.report.Links)})
+				list = append(list, change{start: l.start, end: l.end, insert: url, before: l.attr, after: l.attrEnd, link: len(p.report.Links)})
 				grown += len(url) - (l.end - l.start)
 				p.report.Clicks = true
 			} else {
@@ -181,7 +186,7 @@ func removal(src []byte, x attribute) change {
 	if apart && start > 0 && (src[start-1] == ' ' || src[start-1] == '\t') {
 		start--
 	}
-	return change{start: start, end: x.end, before: start, link: -1}
+	return change{start: start, end: x.end, before: start, after: x.end, kind: removalChange}
 }
 
 // withPixel puts the pixel in its place among the changes.
@@ -199,22 +204,19 @@ func (p *planner) withPixel(list []change, page *page, grown int) []change {
 	}
 	list = append(list, change{})
 	copy(list[i+1:], list[i:])
-	list[i] = change{start: at, end: at, insert: img, before: at, link: -1}
+	list[i] = change{start: at, end: at, insert: img, before: at, after: at, kind: pixelChange}
 	return list
 }
 
-// text is the visible text in UTF-8.
-func text(src []byte, media mediaType) string {
-	ascii := true
-	for _, b := range src {
-		ascii = ascii && b < 0x80
+// decoderOf returns the character set of a label; nil is UTF-8, or one that is not
+// known, of which the ASCII is shown all the same.
+func decoderOf(charset string) encoding.Encoding {
+	if charset == "" || strings.EqualFold(charset, "utf-8") {
+		return nil
 	}
-	if charset := strings.ToLower(media.params["charset"]); !ascii && charset != "" && charset != "utf-8" {
-		if e, err := htmlindex.Get(charset); err == nil {
-			if decoded, err := e.NewDecoder().Bytes(src); err == nil {
-				src = decoded
-			}
-		}
+	e, err := htmlindex.Get(strings.ToLower(charset))
+	if err != nil {
+		return nil
 	}
-	return visibleText(src)
+	return e
 }

@@ -4,9 +4,7 @@ package rewrite
 // read it and edited in place: what does not change keeps its exact encoding. It
 // does not know what it carries.
 
-import (
-	"bytes"
-)
+import "bytes"
 
 // qpLine is the longest line of the encoding, in octets without the line end.
 const qpLine = 76
@@ -33,7 +31,8 @@ func (quotedPrintable) decode(b []byte) ([]byte, bool) {
 }
 
 // qpEscape reads the escape that b starts with: n octets, which stand for c or,
-// as a soft line break, for nothing.
+// as a soft line break, for nothing. A "=" at the very end is a soft break whose
+// line end went to the delimiter behind it.
 func qpEscape(b []byte) (c byte, n int, octet bool) {
 	if len(b) >= 3 {
 		hi, lo := unhex(b[1]), unhex(b[2])
@@ -55,7 +54,7 @@ func qpEscape(b []byte) (c byte, n int, octet bool) {
 			return '=', 1, true
 		}
 	}
-	return '=', 1, true
+	return 0, len(b), false
 }
 
 func unhex(c byte) int {
@@ -77,7 +76,8 @@ type qpWalk struct {
 }
 
 // start moves to the decoded octet at and returns where its encoding starts,
-// behind any soft break.
+// behind any soft break but one that has lost its line end: behind that, "=" and
+// what is put in would be read together.
 func (w *qpWalk) start(at int) int {
 	for w.enc < len(w.b) {
 		if w.b[w.enc] != '=' {
@@ -99,6 +99,8 @@ func (w *qpWalk) start(at int) int {
 				break
 			}
 			w.dec++
+		} else if w.b[w.enc+n-1] != '\n' {
+			break
 		}
 		w.enc += n
 	}
@@ -119,20 +121,23 @@ func (w *qpWalk) end(at int) int {
 	return w.enc
 }
 
+// encode keeps every line that was short enough at 76 octets (RW-26).
 func (quotedPrintable) encode(b, _ []byte, changes []change, offset int64, _ func(change)) Edits {
 	soft := "=" + newline(b)
 	edits := make(Edits, 0, len(changes))
-	type span struct{ start, end int }
-	spans := make([]span, len(changes))
+	spans := make([]span, len(changes)+1)
 	w := qpWalk{b: b}
+	size := 0
 	for i, c := range changes {
 		spans[i].start = w.start(c.start)
 		spans[i].end = spans[i].start
 		if c.end > c.start {
 			spans[i].end = w.end(c.end)
 		}
+		size += len(c.insert) + len(c.insert)/qpLine*len(soft) + 16
 	}
-	prev, col := 0, 0 // end of the last change in b, and its column in the output
+	out := make([]byte, 0, size) // of all edits, one behind the other
+	prev, col := 0, 0            // end of the last change in b, and its column in the output
 	for i, c := range changes {
 		s := spans[i]
 		if nl := bytes.LastIndexByte(b[prev:s.start], '\n'); nl >= 0 {
@@ -140,28 +145,52 @@ func (quotedPrintable) encode(b, _ []byte, changes []change, offset int64, _ fun
 		} else {
 			col += s.start - prev
 		}
-		prev = s.end
-		var out []byte
-		if len(c.insert) > 0 {
-			out, col = qpInsert(c.insert, col, soft)
-			tail := toLineEnd(b[s.end:])
-			if i+1 < len(changes) {
-				tail = min(tail, spans[i+1].start-s.end)
-			}
-			if tail > 0 && col+tail > qpLine {
-				out, col = append(out, soft...), 0
-			}
+		if u := lastUnit(b[:s.start]); col == qpLine && len(c.insert) > 0 && u >= prev {
+			// A full line has no room for the "=" of a soft break behind it.
+			edits = append(edits, Edit{offset + int64(u), 0, []byte(soft), Tracking})
+			col = s.start - u
 		}
-		edits = append(edits, Edit{offset + int64(s.start), int64(s.end - s.start), out, Tracking})
+		prev = s.end
+		from := len(out)
+		out, col = qpInsert(out, c.insert, col, soft)
+		most, tail := qpLine, toLineEnd(b[s.end:min(len(b), s.end+2*qpLine)])
+		if next := spans[i+1].start - s.end; i+1 < len(changes) && next <= tail {
+			most, tail = qpLine-1, next // room for a soft break in front of it
+		}
+		if tail > 0 && col+tail > most && (c.insert != "" || col > columnOf(b, s.end)) {
+			out, col = append(out, soft...), 0
+		}
+		edits = append(edits, Edit{offset + int64(s.start), int64(s.end - s.start), out[from:len(out):len(out)], Tracking})
 	}
 	return edits
 }
 
-// qpInsert encodes ASCII text that starts at column col, so that every line has
-// room for a soft break.
-func qpInsert(text string, col int, soft string) ([]byte, int) {
+// span is b[start:end].
+type span struct{ start, end int }
+
+// lastUnit returns where the last character or escape of b starts.
+func lastUnit(b []byte) int {
+	if n := len(b) - 3; n >= 0 && b[n] == '=' && unhex(b[n+1]) >= 0 && unhex(b[n+2]) >= 0 {
+		return n
+	}
+	return len(b) - 1
+}
+
+// columnOf returns the column of an offset, or a large one if its line is too
+// long anyway.
+func columnOf(b []byte, at int) int {
+	from := max(0, at-2*qpLine)
+	nl := bytes.LastIndexByte(b[from:at], '\n')
+	if nl < 0 && from > 0 {
+		return 1 << 30
+	}
+	return at - from - nl - 1
+}
+
+// qpInsert appends the encoding of ASCII text that starts at column col, so that
+// every line has room for a soft break.
+func qpInsert(out []byte, text string, col int, soft string) ([]byte, int) {
 	const hex = "0123456789ABCDEF"
-	out := make([]byte, 0, len(text)+len(text)/qpLine*len(soft)+3*len(soft))
 	for i := range len(text) {
 		c := text[i]
 		n := 1

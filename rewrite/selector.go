@@ -20,8 +20,9 @@ import (
 // a hundred times as much memory.
 const maxTree = 1 << 20
 
-// offSelector is the attribute of ours. Its value may be any of the words for no.
-const offSelector = `[data-track=off i],[data-track=no i],[data-track=false i],[data-track="0"]`
+// offSelector is the attribute of ours. Every value but the words for yes says no:
+// see saysOff.
+const offSelector = `[data-track]:not([data-track=on i]):not([data-track=yes i]):not([data-track=true i]):not([data-track="1"])`
 
 // CheckSelectors returns an error that names the first selector that is not CSS.
 func CheckSelectors(selectors []string) error {
@@ -164,7 +165,7 @@ func mayMatch(src []byte, selector string) bool {
 		return bytes.Contains(src, []byte(name))
 	}
 	// Names of tags and attributes have no case.
-	return containsFold(src, strings.ToLower(name))
+	return foldIndex(src, strings.ToLower(name)) >= 0
 }
 
 // hasTag reports that a start tag of this name may occur.
@@ -179,13 +180,4 @@ func hasTag(src []byte, lower string) bool {
 			return true
 		}
 	}
-}
-
-func containsFold(src []byte, lower string) bool {
-	for pos := 0; pos+len(lower) <= len(src); pos++ {
-		if src[pos]|0x20 == lower[0]|0x20 && foldEqual(src[pos:pos+len(lower)], lower) {
-			return true
-		}
-	}
-	return false
 }
