@@ -44,7 +44,9 @@ func (w *wishes) control(block []byte, fs []field) (edits Edits, tags []string) 
 		}
 		v := unfold(block, f)
 		if old, twice := said[f.name]; twice && f.name == "x-track-exclude" || twice && f.name == "x-track-tag" {
-			v = old + "," + v
+			if v = old + "," + v; len(old) > maxControl {
+				v = old // too long as it is: a thousand fields must not be joined one by one
+			}
 		} else if twice && !strings.EqualFold(old, v) {
 			contradiction[f.name] = true
 		}
@@ -59,11 +61,16 @@ func (w *wishes) control(block []byte, fs []field) (edits Edits, tags []string) 
 			w.nonsense(name, v, contradiction[name])
 		}
 	}
-	for name := range said {
-		switch name {
+	if yes, ok := yesNo(said["x-track"]); ok && !yes && !w.Opens && !w.Clicks {
+		w.because(reasonSwitched)
+	}
+	for _, f := range fs {
+		switch f.name {
 		case "x-track", "x-track-opens", "x-track-clicks", "x-track-exclude", "x-track-tag":
 		default:
-			w.because(reasonUnknown + printable(name))
+			if _, ours := said[f.name]; ours {
+				w.because(reasonUnknown + printable(f.name))
+			}
 		}
 	}
 	return edits, splitTags(said["x-track-tag"])
@@ -81,9 +88,6 @@ func (w *wishes) say(name, v string) (ok bool) {
 			w.Opens, w.Clicks, ok = false, true, true
 		default:
 			w.Opens, w.Clicks = yes, yes
-		}
-		if ok && !w.Opens && !w.Clicks {
-			w.because(reasonSwitched)
 		}
 	case "x-track-opens":
 		w.Opens = yes
@@ -236,16 +240,5 @@ func untouched(block []byte, fs []field, top mediaType) string {
 			return reasonTypes
 		}
 	}
-	switch top.value {
-	case "multipart/signed":
-		return reasonSigned
-	case "multipart/encrypted", "application/pgp-encrypted":
-		return reasonEncrypted
-	case "application/pkcs7-mime", "application/x-pkcs7-mime":
-		if strings.EqualFold(top.params["smime-type"], "signed-data") {
-			return reasonSigned
-		}
-		return reasonEncrypted
-	}
-	return ""
+	return sealed(top)
 }

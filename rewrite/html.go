@@ -68,6 +68,10 @@ func scanPage(src []byte, enc encoding.Encoding) *page {
 			p.conditional(t)
 		case brokenToken:
 			cut = t.start
+		case textToken:
+			if t.end == len(src) && bytes.HasSuffix(src[t.start:], []byte("</")) {
+				cut = t.end - len("</") // with the pixel behind it, it would be a tag
+			}
 		}
 	}
 	p.close(len(src))

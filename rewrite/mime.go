@@ -254,7 +254,9 @@ func (w *walker) entity(block []byte, body int64, c context) (delimiter, error) 
 	if err != nil || !eligible {
 		return d, err
 	}
-	p.end = max(d.body, p.start)
+	if p.end = max(d.body, p.start); p.end == p.start {
+		return d, nil // perhaps not even an empty line is there to part it from the header
+	}
 	return d, w.leaf(p)
 }
 

@@ -45,8 +45,13 @@ func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error)
 		why = untouched(block, fs, top)
 	}
 	if why == "" {
-		for _, v := range append(values(block, fs, "list-unsubscribe"), values(block, fs, "list-unsubscribe-post")...) {
-			p.unsubscribe = append(p.unsubscribe, messageIDs(v)...)
+		for _, v := range values(block, fs, "list-unsubscribe") {
+			for _, target := range messageIDs(v) {
+				if p.unsubscribe == nil {
+					p.unsubscribe = map[string]bool{}
+				}
+				p.unsubscribe[target] = true
+			}
 		}
 		p.walker.leaf = p.leaf
 		// The block may be overwritten from here on: it is the walker's window.

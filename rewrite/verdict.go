@@ -15,7 +15,7 @@ type wishes struct {
 	domains     []string // lower case; each with its subdomains
 	patterns    []string
 	numbers     map[int]bool
-	unsubscribe []string
+	unsubscribe map[string]bool
 	ours        string // BaseURL in lower case with a slash
 }
 
@@ -113,7 +113,7 @@ func (w *wishes) rule(n int, target, text string, excluded string) string {
 		return RuleTooMany
 	case w.ours != "" && foldPrefixString(target+"/", w.ours):
 		return RuleOwn
-	case contains(w.unsubscribe, target):
+	case w.unsubscribe[target]:
 		return RuleUnsubscribe
 	case w.numbers[n]:
 		return RuleNumber
