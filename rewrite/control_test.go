@@ -28,90 +28,101 @@ func tracked(r Report) (n []int) {
 	return n
 }
 
-// The table that says what a sender's wish does. on and off are what is done when
-// the configuration tracks and when it does not; links 1 to 3 are on the page.
+// done is what is done to a message: a pixel, and which links are routed.
+type done struct {
+	opens bool
+	links []int
+}
+
+// What may be done to the newsletter.
+var (
+	allLinks   = []int{1, 2, 3}
+	both       = done{true, allLinks}
+	none       = done{}
+	opensOnly  = done{true, nil}
+	clicksOnly = done{false, allLinks}
+)
+
+// controlCases say what a sender's wish does. on and off are what is done when the
+// configuration tracks and when it does not.
+var controlCases = []struct {
+	fields  string
+	on, off done
+	reason  string // part of it
+}{
+	{"", both, none, ""},
+	{"X-Track: on\r\n", both, both, ""},
+	{"X-Track: yes\r\n", both, both, ""},
+	{"X-Track: TRUE\r\n", both, both, ""},
+	{"X-Track: 1\r\n", both, both, ""},
+	{"x-track:on\r\n", both, both, ""},
+	{"X-TRACK:\r\n\ton\r\n", both, both, ""},
+	{"X-Track: off\r\n", none, none, reasonSwitched},
+	{"X-Track: no\r\n", none, none, reasonSwitched},
+	{"X-Track: False\r\n", none, none, reasonSwitched},
+	{"X-Track: 0\r\n", none, none, reasonSwitched},
+	{"X-Track: opens\r\n", opensOnly, opensOnly, ""},
+	{"X-Track: clicks\r\n", clicksOnly, clicksOnly, ""},
+	{"X-Track: OPENS\r\n", opensOnly, opensOnly, ""},
+
+	{"X-Track-Opens: on\r\n", both, opensOnly, ""},
+	{"X-Track-Opens: off\r\n", clicksOnly, none, ""},
+	{"X-Track-Clicks: on\r\n", both, clicksOnly, ""},
+	{"X-Track-Clicks: off\r\n", opensOnly, none, ""},
+	{"X-Track-Clicks: html\r\n", both, clicksOnly, ""},
+	{"X-Track-Clicks: all\r\n", both, clicksOnly, ""},
+	{"X-Track-Clicks: text\r\n", opensOnly, none, reasonNoPlain},
+
+	// The finer field wins over the coarse one, whatever their order.
+	{"X-Track: off\r\nX-Track-Opens: on\r\n", opensOnly, opensOnly, ""},
+	{"X-Track-Opens: on\r\nX-Track: off\r\n", opensOnly, opensOnly, ""},
+	{"X-Track: on\r\nX-Track-Clicks: no\r\n", opensOnly, opensOnly, ""},
+	{"X-Track: opens\r\nX-Track-Clicks: on\r\n", both, both, ""},
+
+	// Said twice: the same is the same, else privacy wins.
+	{"X-Track: on\r\nX-Track: ON\r\n", both, both, ""},
+	{"X-Track: on\r\nX-Track: off\r\n", none, none, reasonContradict + "x-track"},
+	{"X-Track-Opens: on\r\nX-Track-Opens: off\r\n", clicksOnly, none, reasonContradict + "x-track-opens"},
+
+	{"X-Track-Exclude: example.com\r\n", done{true, []int{2, 3}}, none, ""},
+	{"X-Track-Exclude: .Example.COM\r\n", done{true, []int{2, 3}}, none, ""},
+	{"X-Track-Exclude: com\r\n", done{true, []int{2, 3}}, none, ""},
+	{"X-Track-Exclude: ample.com\r\n", both, none, ""},
+	{"X-Track-Exclude: shop.example.com, example.net\r\n", done{true, []int{2}}, none, ""},
+	{"X-Track-Exclude: example.com\r\nX-Track-Exclude: #3\r\n", done{true, []int{2}}, none, ""},
+	{"X-Track-Exclude: https://example.org/terms*\r\n", done{true, []int{1, 3}}, none, ""},
+	{"X-Track-Exclude: https://*.example.*/*\r\n", done{true, []int{2}}, none, ""},
+	{"X-Track-Exclude: https://example.org/terms\r\n", both, none, ""},
+	{"X-Track-Exclude: #2\r\n", done{true, []int{1, 3}}, none, ""},
+	{"X-Track-Exclude: #1, #2, #3\r\n", opensOnly, none, ""},
+	{"X-Track-Exclude: #9\r\n", both, none, ""},
+	{"X-Track: on\r\nX-Track-Exclude: #2\r\n", done{true, []int{1, 3}}, done{true, []int{1, 3}}, ""},
+	{"X-Track: opens\r\nX-Track-Exclude: #2\r\n", opensOnly, opensOnly, ""},
+
+	// What makes no sense switches off what the field is about.
+	{"X-Track: maybe\r\n", none, none, reasonNonsense + "x-track: maybe"},
+	{"X-Track:\r\n", none, none, reasonNonsense + "x-track"},
+	{"X-Track: on off\r\n", none, none, reasonNonsense},
+	{"X-Track: \xff\xfe\r\n", none, none, reasonNonsense},
+	{"X-Track: " + strings.Repeat("on", 600) + "\r\n", none, none, reasonNonsense},
+	{"X-Track-Opens: 2\r\n", clicksOnly, none, reasonNonsense + "x-track-opens: 2"},
+	{"X-Track-Clicks: links\r\n", opensOnly, none, reasonNonsense + "x-track-clicks: links"},
+	{"X-Track-Exclude: #0\r\n", opensOnly, none, reasonNonsense + "x-track-exclude"},
+	{"X-Track-Exclude: #x\r\n", opensOnly, none, reasonNonsense},
+	{"X-Track-Exclude: #99999999999999999999\r\n", opensOnly, none, reasonNonsense},
+	{"X-Track-Exclude: ftp://example.com/*\r\n", opensOnly, none, reasonNonsense},
+	{"X-Track-Exclude: not a domain\r\n", opensOnly, none, reasonNonsense},
+	{"X-Track-Exclude: a..b\r\n", opensOnly, none, reasonNonsense},
+	{"X-Track-Exclude: ,\r\n", opensOnly, none, reasonNonsense},
+
+	{"X-Track-Later: on\r\n", both, none, reasonUnknown + "x-track-later"},
+	{"X-Tracking: off\r\n", both, none, ""}, // somebody else's
+	{"X-Track-Tag: spring, sale\r\n", both, none, ""},
+}
+
+// What senders wish, against a configuration that is on and one that is off.
 func TestControlFields(t *testing.T) {
-	all := []int{1, 2, 3}
-	type want struct {
-		opens bool
-		links []int
-	}
-	yes, no := want{true, all}, want{}
-	opens, clicks := want{true, nil}, want{false, all}
-	for _, c := range []struct {
-		fields  string
-		on, off want
-		reason  string // part of it
-	}{
-		{"", yes, no, ""},
-		{"X-Track: on\r\n", yes, yes, ""},
-		{"X-Track: yes\r\n", yes, yes, ""},
-		{"X-Track: TRUE\r\n", yes, yes, ""},
-		{"X-Track: 1\r\n", yes, yes, ""},
-		{"x-track:on\r\n", yes, yes, ""},
-		{"X-TRACK:\r\n\ton\r\n", yes, yes, ""},
-		{"X-Track: off\r\n", no, no, reasonSwitched},
-		{"X-Track: no\r\n", no, no, reasonSwitched},
-		{"X-Track: False\r\n", no, no, reasonSwitched},
-		{"X-Track: 0\r\n", no, no, reasonSwitched},
-		{"X-Track: opens\r\n", opens, opens, ""},
-		{"X-Track: clicks\r\n", clicks, clicks, ""},
-		{"X-Track: OPENS\r\n", opens, opens, ""},
-
-		{"X-Track-Opens: on\r\n", yes, opens, ""},
-		{"X-Track-Opens: off\r\n", clicks, no, ""},
-		{"X-Track-Clicks: on\r\n", yes, clicks, ""},
-		{"X-Track-Clicks: off\r\n", opens, no, ""},
-		{"X-Track-Clicks: html\r\n", yes, clicks, ""},
-		{"X-Track-Clicks: all\r\n", yes, clicks, ""},
-		{"X-Track-Clicks: text\r\n", opens, no, reasonNoPlain},
-
-		// The finer field wins over the coarse one, whatever their order.
-		{"X-Track: off\r\nX-Track-Opens: on\r\n", opens, opens, ""},
-		{"X-Track-Opens: on\r\nX-Track: off\r\n", opens, opens, ""},
-		{"X-Track: on\r\nX-Track-Clicks: no\r\n", opens, opens, ""},
-		{"X-Track: opens\r\nX-Track-Clicks: on\r\n", yes, yes, ""},
-
-		// Said twice: the same is the same, else privacy wins.
-		{"X-Track: on\r\nX-Track: ON\r\n", yes, yes, ""},
-		{"X-Track: on\r\nX-Track: off\r\n", no, no, reasonContradict + "x-track"},
-		{"X-Track-Opens: on\r\nX-Track-Opens: off\r\n", clicks, no, reasonContradict + "x-track-opens"},
-
-		{"X-Track-Exclude: example.com\r\n", want{true, []int{2, 3}}, no, ""},
-		{"X-Track-Exclude: .Example.COM\r\n", want{true, []int{2, 3}}, no, ""},
-		{"X-Track-Exclude: com\r\n", want{true, []int{2, 3}}, no, ""},
-		{"X-Track-Exclude: ample.com\r\n", yes, no, ""},
-		{"X-Track-Exclude: shop.example.com, example.net\r\n", want{true, []int{2}}, no, ""},
-		{"X-Track-Exclude: example.com\r\nX-Track-Exclude: #3\r\n", want{true, []int{2}}, no, ""},
-		{"X-Track-Exclude: https://example.org/terms*\r\n", want{true, []int{1, 3}}, no, ""},
-		{"X-Track-Exclude: https://*.example.*/*\r\n", want{true, []int{2}}, no, ""},
-		{"X-Track-Exclude: https://example.org/terms\r\n", yes, no, ""},
-		{"X-Track-Exclude: #2\r\n", want{true, []int{1, 3}}, no, ""},
-		{"X-Track-Exclude: #1, #2, #3\r\n", opens, no, ""},
-		{"X-Track-Exclude: #9\r\n", yes, no, ""},
-		{"X-Track: on\r\nX-Track-Exclude: #2\r\n", want{true, []int{1, 3}}, want{true, []int{1, 3}}, ""},
-		{"X-Track: opens\r\nX-Track-Exclude: #2\r\n", opens, opens, ""},
-
-		// What makes no sense switches off what the field is about.
-		{"X-Track: maybe\r\n", no, no, reasonNonsense + "x-track: maybe"},
-		{"X-Track:\r\n", no, no, reasonNonsense + "x-track"},
-		{"X-Track: on off\r\n", no, no, reasonNonsense},
-		{"X-Track: \xff\xfe\r\n", no, no, reasonNonsense},
-		{"X-Track: " + strings.Repeat("on", 600) + "\r\n", no, no, reasonNonsense},
-		{"X-Track-Opens: 2\r\n", clicks, no, reasonNonsense + "x-track-opens: 2"},
-		{"X-Track-Clicks: links\r\n", opens, no, reasonNonsense + "x-track-clicks: links"},
-		{"X-Track-Exclude: #0\r\n", opens, no, reasonNonsense + "x-track-exclude"},
-		{"X-Track-Exclude: #x\r\n", opens, no, reasonNonsense},
-		{"X-Track-Exclude: #99999999999999999999\r\n", opens, no, reasonNonsense},
-		{"X-Track-Exclude: ftp://example.com/*\r\n", opens, no, reasonNonsense},
-		{"X-Track-Exclude: not a domain\r\n", opens, no, reasonNonsense},
-		{"X-Track-Exclude: a..b\r\n", opens, no, reasonNonsense},
-		{"X-Track-Exclude: ,\r\n", opens, no, reasonNonsense},
-
-		{"X-Track-Later: on\r\n", yes, no, reasonUnknown + "x-track-later"},
-		{"X-Tracking: off\r\n", yes, no, ""}, // somebody else's
-		{"X-Track-Tag: spring, sale\r\n", yes, no, ""},
-	} {
+	for _, c := range controlCases {
 		message := fmt.Appendf(nil, newsletter, c.fields)
 		for _, on := range []bool{true, false} {
 			p, want := tracking(), c.off

@@ -27,85 +27,90 @@ func multi(contentType, boundary string, parts ...string) string {
 	return b.String()
 }
 
-// RW-4, RW-5: how many links are found where structure is odd, and the message is
-// the original when the edits are taken back.
+// long is a boundary of more octets than RFC 2046 allows.
+var long = strings.Repeat("x", 90)
+
+// structures are messages, and how many links are found in them.
+var structures = []struct {
+	name, message string
+	links         int
+}{
+	{"single", htmlPart, 1},
+	{"single, upper case", "CONTENT-TYPE: TEXT/HTML; CHARSET=UTF-8\r\n\r\n<a href=http://x.example/>", 1},
+	{"no header", "\r\n<a href=http://x.example/>", 0},
+	{"no empty line", "Content-Type: text/html", 0},
+	{"empty", "", 0},
+	{"blank before the colon", "Content-Type : text/html\r\n\r\n<a href=http://x.example/>", 1},
+	{"folded", "Content-Type:\r\n text/html\r\n\r\n<a href=http://x.example/>", 1},
+	{"a line that is no field", "From bob Mon\r\nthis is none\r\nContent-Type: text/html\r\n\r\n<a href=http://x.example/>", 1},
+	{"bare line feeds", strings.ReplaceAll(htmlPart, "\r\n", "\n"), 1},
+	{"type with junk", "Content-Type: text/html; charset=utf-8;; foo (x)\r\n\r\n<a href=http://x.example/>", 1},
+	{"type without semicolon", "Content-Type: text/html charset=utf-8\r\n\r\n<a href=http://x.example/>", 1},
+	{"same type twice", "Content-Type: text/html\r\nContent-Type: text/html\r\n\r\n<a href=http://x.example/>", 1},
+	{"two types", "Content-Type: text/html\r\nContent-Type: text/plain\r\n\r\n<a href=http://x.example/>", 0},
+	{"xhtml", "Content-Type: application/xhtml+xml\r\n\r\n<a href=http://x.example/>", 0},
+
+	{"mixed", multi("multipart/mixed; boundary=b", "b", plainPart, htmlPart), 1},
+	{"alternative", multi(`multipart/alternative; boundary="b"`, "b", plainPart, htmlPart), 1},
+	{"two of them", multi("multipart/mixed; boundary=b", "b", htmlPart, htmlPart), 2},
+	{"unquoted =", multi("multipart/mixed; boundary=----=_NextPart_1", "----=_NextPart_1", htmlPart), 1},
+	{"odd characters", multi(`multipart/mixed; boundary="=_{X}@b"`, "=_{X}@b", htmlPart), 1},
+	{"long boundary", multi("multipart/mixed; boundary="+long, long, htmlPart), 1},
+	{"8-bit boundary", multi("multipart/mixed; boundary=\"\xe9\"", "\xe9", htmlPart), 1},
+	{"quote not closed", multi(`multipart/mixed; boundary="b`, "b", htmlPart), 1},
+	{"folded boundary", multi("multipart/mixed;\r\n\tboundary=\"b\"", "b", htmlPart), 1},
+	{"blanks behind delimiters", strings.ReplaceAll(multi("multipart/mixed; boundary=b", "b", htmlPart), "--b\r\n", "--b \t\r\n"), 1},
+	{"no boundary", multi("multipart/mixed", "b", htmlPart), 0},
+	{"empty boundary", multi(`multipart/mixed; boundary=""`, "b", htmlPart), 0},
+	{"--bX is not --b", multi("multipart/mixed; boundary=b", "bX", htmlPart), 0},
+	{"no final delimiter", strings.TrimSuffix(multi("multipart/mixed; boundary=b", "b", htmlPart), "--b--\r\nepilogue\r\n"), 1},
+	{"no line end at the end", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + htmlPart + "\r\n--b--", 1},
+	{"epilogue has a part", multi("multipart/mixed; boundary=b", "b", plainPart) + "--b\r\n" + htmlPart, 0},
+	{"preamble has html", "Content-Type: multipart/mixed; boundary=b\r\n\r\n<a href=http://x.example/>\r\n--b\r\n" + plainPart + "\r\n--b--\r\n", 0},
+	{"delimiter in a part's header", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n--b\r\n" + htmlPart + "\r\n--b--\r\n", 1},
+	{"part without header", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n<a href=http://x.example/>\r\n--b--\r\n", 0},
+	{"bare line feeds in parts", strings.ReplaceAll(multi("multipart/mixed; boundary=b", "b", htmlPart), "\r\n", "\n"), 1},
+
+	{"nested", multi("multipart/mixed; boundary=b", "b", multi("multipart/alternative; boundary=c", "c", plainPart, htmlPart), plainPart), 1},
+	{"inner not closed", multi("multipart/mixed; boundary=b", "b", "Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n"+htmlPart, htmlPart), 2},
+	{"inner boundary is longer", multi("multipart/mixed; boundary=b", "b", multi("multipart/alternative; boundary=bb", "bb", htmlPart), htmlPart), 2},
+	{"inner boundary is the same", multi("multipart/mixed; boundary=b", "b", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"+htmlPart), 1},
+
+	{"related, first is the root", multi("multipart/related; boundary=b", "b", htmlPart, htmlPart), 1},
+	{"related, start names the root", multi(`multipart/related; boundary=b; start="<r>"`, "b", htmlPart, "Content-ID: <r>\r\n"+htmlPart), 1},
+	{"related, the root is alternative", multi("multipart/related; boundary=b", "b", multi("multipart/alternative; boundary=c", "c", plainPart, htmlPart), htmlPart), 1},
+
+	{"signed inside", multi("multipart/mixed; boundary=b", "b", multi("multipart/signed; boundary=c", "c", htmlPart, plainPart)), 0},
+	{"signed inside, html beside", multi("multipart/mixed; boundary=b", "b", multi("multipart/signed; boundary=c", "c", htmlPart, plainPart), htmlPart), 1},
+	{"report", multi("multipart/report; boundary=b", "b", htmlPart), 0},
+	{"digest", multi("multipart/digest; boundary=b", "b", htmlPart), 0},
+	{"form-data", multi("multipart/form-data; boundary=b", "b", htmlPart), 0},
+	{"forwarded", multi("multipart/mixed; boundary=b", "b", "Content-Type: message/rfc822\r\n\r\n"+htmlPart), 0},
+	{"attached", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: attachment\r\n"+htmlPart), 0},
+	{"attached, by an odd name", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: x-file\r\n"+htmlPart), 0},
+	{"inline", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: inline\r\n"+htmlPart), 1},
+	{"inline with a file name", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: inline; filename=a.html\r\n"+htmlPart), 0},
+	{"with a name", "Content-Type: text/html; name=a b.html\r\n\r\n<a href=http://x.example/>", 0},
+	{"name by RFC 2231", "Content-Type: text/html; name*=utf-8''a.html\r\n\r\n<a href=http://x.example/>", 0},
+	{"AMP", multi("multipart/alternative; boundary=b", "b", strings.Replace(htmlPart, "text/html", "text/x-amp-html", 1), htmlPart), 1},
+	{"calendar", "Content-Type: text/calendar\r\n\r\n<a href=http://x.example/>", 0},
+	{"MD5", "Content-MD5: Q2hlY2sgSW50ZWdyaXR5IQ==\r\n" + htmlPart, 0},
+
+	{"7bit with a comment", "Content-Transfer-Encoding: 7bit (x)\r\n" + htmlPart, 1},
+	{"8BIT", "Content-Transfer-Encoding: 8BIT\r\n" + htmlPart, 1},
+	{"8-bit", "Content-Transfer-Encoding: 8-bit\r\n" + htmlPart, 0},
+	{"uuencode", "Content-Transfer-Encoding: x-uuencode\r\n" + htmlPart, 0},
+	{"binary", "Content-Transfer-Encoding: binary\r\n" + htmlPart, 0},
+	{"two encodings", "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n" + htmlPart, 0},
+	{"quoted-printable", "Content-Transfer-Encoding: Quoted-Printable\r\nContent-Type: text/html\r\n\r\n<a href=3D=\r\n\"http://x.example/\">=", 1},
+	{"base64", "Content-Transfer-Encoding: base64\r\nContent-Type: text/html\r\n\r\nPGEgaHJlZj1odHRwOi8veC5leGFtcGxlLz4=\r\n", 1},
+	{"base64 with a footer", "Content-Transfer-Encoding: base64\r\nContent-Type: text/html\r\n\r\nPGEgaHJlZj1odHRwOi8veC5leGFtcGxlLz4=\r\nvirus-free\r\n", 0},
+}
+
+// RW-4, RW-5: links are found where structure is odd, and the message is the
+// original when the edits are taken back.
 func TestStructure(t *testing.T) {
-	long := strings.Repeat("x", 90)
-	for _, c := range []struct {
-		name, message string
-		links         int
-	}{
-		{"single", htmlPart, 1},
-		{"single, upper case", "CONTENT-TYPE: TEXT/HTML; CHARSET=UTF-8\r\n\r\n<a href=http://x.example/>", 1},
-		{"no header", "\r\n<a href=http://x.example/>", 0},
-		{"no empty line", "Content-Type: text/html", 0},
-		{"empty", "", 0},
-		{"blank before the colon", "Content-Type : text/html\r\n\r\n<a href=http://x.example/>", 1},
-		{"folded", "Content-Type:\r\n text/html\r\n\r\n<a href=http://x.example/>", 1},
-		{"a line that is no field", "From bob Mon\r\nthis is none\r\nContent-Type: text/html\r\n\r\n<a href=http://x.example/>", 1},
-		{"bare line feeds", strings.ReplaceAll(htmlPart, "\r\n", "\n"), 1},
-		{"type with junk", "Content-Type: text/html; charset=utf-8;; foo (x)\r\n\r\n<a href=http://x.example/>", 1},
-		{"type without semicolon", "Content-Type: text/html charset=utf-8\r\n\r\n<a href=http://x.example/>", 1},
-		{"same type twice", "Content-Type: text/html\r\nContent-Type: text/html\r\n\r\n<a href=http://x.example/>", 1},
-		{"two types", "Content-Type: text/html\r\nContent-Type: text/plain\r\n\r\n<a href=http://x.example/>", 0},
-		{"xhtml", "Content-Type: application/xhtml+xml\r\n\r\n<a href=http://x.example/>", 0},
-
-		{"mixed", multi("multipart/mixed; boundary=b", "b", plainPart, htmlPart), 1},
-		{"alternative", multi(`multipart/alternative; boundary="b"`, "b", plainPart, htmlPart), 1},
-		{"two of them", multi("multipart/mixed; boundary=b", "b", htmlPart, htmlPart), 2},
-		{"unquoted =", multi("multipart/mixed; boundary=----=_NextPart_1", "----=_NextPart_1", htmlPart), 1},
-		{"odd characters", multi(`multipart/mixed; boundary="=_{X}@b"`, "=_{X}@b", htmlPart), 1},
-		{"long boundary", multi("multipart/mixed; boundary="+long, long, htmlPart), 1},
-		{"8-bit boundary", multi("multipart/mixed; boundary=\"\xe9\"", "\xe9", htmlPart), 1},
-		{"quote not closed", multi(`multipart/mixed; boundary="b`, "b", htmlPart), 1},
-		{"folded boundary", multi("multipart/mixed;\r\n\tboundary=\"b\"", "b", htmlPart), 1},
-		{"blanks behind delimiters", strings.ReplaceAll(multi("multipart/mixed; boundary=b", "b", htmlPart), "--b\r\n", "--b \t\r\n"), 1},
-		{"no boundary", multi("multipart/mixed", "b", htmlPart), 0},
-		{"empty boundary", multi(`multipart/mixed; boundary=""`, "b", htmlPart), 0},
-		{"--bX is not --b", multi("multipart/mixed; boundary=b", "bX", htmlPart), 0},
-		{"no final delimiter", strings.TrimSuffix(multi("multipart/mixed; boundary=b", "b", htmlPart), "--b--\r\nepilogue\r\n"), 1},
-		{"no line end at the end", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + htmlPart + "\r\n--b--", 1},
-		{"epilogue has a part", multi("multipart/mixed; boundary=b", "b", plainPart) + "--b\r\n" + htmlPart, 0},
-		{"preamble has html", "Content-Type: multipart/mixed; boundary=b\r\n\r\n<a href=http://x.example/>\r\n--b\r\n" + plainPart + "\r\n--b--\r\n", 0},
-		{"delimiter in a part's header", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n--b\r\n" + htmlPart + "\r\n--b--\r\n", 1},
-		{"part without header", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n<a href=http://x.example/>\r\n--b--\r\n", 0},
-		{"bare line feeds in parts", strings.ReplaceAll(multi("multipart/mixed; boundary=b", "b", htmlPart), "\r\n", "\n"), 1},
-
-		{"nested", multi("multipart/mixed; boundary=b", "b", multi("multipart/alternative; boundary=c", "c", plainPart, htmlPart), plainPart), 1},
-		{"inner not closed", multi("multipart/mixed; boundary=b", "b", "Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n"+htmlPart, htmlPart), 2},
-		{"inner boundary is longer", multi("multipart/mixed; boundary=b", "b", multi("multipart/alternative; boundary=bb", "bb", htmlPart), htmlPart), 2},
-		{"inner boundary is the same", multi("multipart/mixed; boundary=b", "b", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"+htmlPart), 1},
-
-		{"related, first is the root", multi("multipart/related; boundary=b", "b", htmlPart, htmlPart), 1},
-		{"related, start names the root", multi(`multipart/related; boundary=b; start="<r>"`, "b", htmlPart, "Content-ID: <r>\r\n"+htmlPart), 1},
-		{"related, the root is alternative", multi("multipart/related; boundary=b", "b", multi("multipart/alternative; boundary=c", "c", plainPart, htmlPart), htmlPart), 1},
-
-		{"signed inside", multi("multipart/mixed; boundary=b", "b", multi("multipart/signed; boundary=c", "c", htmlPart, plainPart)), 0},
-		{"signed inside, html beside", multi("multipart/mixed; boundary=b", "b", multi("multipart/signed; boundary=c", "c", htmlPart, plainPart), htmlPart), 1},
-		{"report", multi("multipart/report; boundary=b", "b", htmlPart), 0},
-		{"digest", multi("multipart/digest; boundary=b", "b", htmlPart), 0},
-		{"form-data", multi("multipart/form-data; boundary=b", "b", htmlPart), 0},
-		{"forwarded", multi("multipart/mixed; boundary=b", "b", "Content-Type: message/rfc822\r\n\r\n"+htmlPart), 0},
-		{"attached", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: attachment\r\n"+htmlPart), 0},
-		{"attached, by an odd name", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: x-file\r\n"+htmlPart), 0},
-		{"inline", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: inline\r\n"+htmlPart), 1},
-		{"inline with a file name", multi("multipart/mixed; boundary=b", "b", "Content-Disposition: inline; filename=a.html\r\n"+htmlPart), 0},
-		{"with a name", "Content-Type: text/html; name=a b.html\r\n\r\n<a href=http://x.example/>", 0},
-		{"name by RFC 2231", "Content-Type: text/html; name*=utf-8''a.html\r\n\r\n<a href=http://x.example/>", 0},
-		{"AMP", multi("multipart/alternative; boundary=b", "b", strings.Replace(htmlPart, "text/html", "text/x-amp-html", 1), htmlPart), 1},
-		{"calendar", "Content-Type: text/calendar\r\n\r\n<a href=http://x.example/>", 0},
-		{"MD5", "Content-MD5: Q2hlY2sgSW50ZWdyaXR5IQ==\r\n" + htmlPart, 0},
-
-		{"7bit with a comment", "Content-Transfer-Encoding: 7bit (x)\r\n" + htmlPart, 1},
-		{"8BIT", "Content-Transfer-Encoding: 8BIT\r\n" + htmlPart, 1},
-		{"8-bit", "Content-Transfer-Encoding: 8-bit\r\n" + htmlPart, 0},
-		{"uuencode", "Content-Transfer-Encoding: x-uuencode\r\n" + htmlPart, 0},
-		{"binary", "Content-Transfer-Encoding: binary\r\n" + htmlPart, 0},
-		{"two encodings", "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n" + htmlPart, 0},
-		{"quoted-printable", "Content-Transfer-Encoding: Quoted-Printable\r\nContent-Type: text/html\r\n\r\n<a href=3D=\r\n\"http://x.example/\">=", 1},
-		{"base64", "Content-Transfer-Encoding: base64\r\nContent-Type: text/html\r\n\r\nPGEgaHJlZj1odHRwOi8veC5leGFtcGxlLz4=\r\n", 1},
-		{"base64 with a footer", "Content-Transfer-Encoding: base64\r\nContent-Type: text/html\r\n\r\nPGEgaHJlZj1odHRwOi8veC5leGFtcGxlLz4=\r\nvirus-free\r\n", 0},
-	} {
+	for _, c := range structures {
 		m := []byte(c.message)
 		e, r := plan(t, m, tracking())
 		inOrder(t, e, len(m))
