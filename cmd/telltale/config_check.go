@@ -39,7 +39,7 @@ func (c *checker) oneOf(path, value string, words ...string) bool {
 			return true
 		}
 	}
-	c.fault(path, "%q is none of %s", value, strings.Join(words, ", "))
+	c.fault(path, "%q is not one of: %s", value, strings.Join(words, ", "))
 	return false
 }
 

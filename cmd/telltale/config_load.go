@@ -6,6 +6,7 @@ package main
 // config_check.go.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -120,7 +121,8 @@ func (d *decoder) place(n ast.Node) string {
 
 // document decodes a file.
 func (d *decoder) document(text []byte, cfg *Config) {
-	file, err := parser.ParseBytes(text, 0)
+	// Some editors put a byte order mark in front.
+	file, err := parser.ParseBytes(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), 0)
 	if err != nil {
 		line, what, _ := strings.Cut(strings.TrimPrefix(err.Error(), "["), "] ")
 		what, _, _ = strings.Cut(what, "\n")
@@ -129,7 +131,7 @@ func (d *decoder) document(text []byte, cfg *Config) {
 		return
 	}
 	if len(file.Docs) > 1 {
-		d.fault(d.source.file, "", "several documents; keep one")
+		d.fault(d.place(file.Docs[1].Body), "", "a second document; keep one")
 		return
 	}
 	for _, doc := range file.Docs {
