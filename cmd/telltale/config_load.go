@@ -131,7 +131,11 @@ func (d *decoder) document(text []byte, cfg *Config) {
 		return
 	}
 	if len(file.Docs) > 1 {
-		d.fault(d.place(file.Docs[1].Body), "", "a second document; keep one")
+		where := d.source.file
+		if start := file.Docs[1].Start; start != nil {
+			where += ":" + strconv.Itoa(start.Position.Line)
+		}
+		d.fault(where, "", "a second document; keep one")
 		return
 	}
 	for _, doc := range file.Docs {

@@ -260,6 +260,7 @@ func FuzzConfig(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(text))
+	f.Add("relay:\n---\n")
 	for _, s := range []string{"a: b", "relay: [", "relay:\n\tauth: x", "&a [*a]", "<<: {relay: 1}", "? : x", "relay: {auth: !!str x}", "\xff", "- a\n- b", "a: |\n  x", "---\n---\n"} {
 		f.Add(s)
 	}
