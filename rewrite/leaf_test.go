@@ -7,7 +7,9 @@ package rewrite
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"mime/quotedprintable"
 	"slices"
 	"strings"
 	"testing"
@@ -188,6 +190,36 @@ func TestIdentityProperty(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5322, 998))
 	for range 4000 {
 		checkLines(t, randomPage(rng), rng)
+	}
+}
+
+// A page in quoted-printable and in base64 becomes the same page: where a change
+// goes does not depend on the encoding.
+func TestEncodingsAgree(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2045, 5))
+	p := wishing("https://t.example.com/c/"+strings.Repeat("u", 90), testURL+"/o/p")
+	for range 500 {
+		src := randomPage(rng)
+		var qp bytes.Buffer
+		w := quotedprintable.NewWriter(&qp)
+		w.Binary = true
+		if _, err := io.WriteString(w, src); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		var got [2]string
+		for i, b := range [][]byte{qp.Bytes(), wrapped([]byte(src), 76, "\r\n", "\r\n")} {
+			name := []string{"quoted-printable", "base64"}[i]
+			message := append([]byte("Content-Transfer-Encoding: "+name+"\r\n"+htmlHead), b...)
+			e, _ := plan(t, message, p)
+			_, body, _ := bytes.Cut(apply(t, message, e, 512), []byte("\r\n\r\n"))
+			content, ok := codecFor(name).decode(body)
+			if got[i] = string(content); !ok || len(e) == 0 {
+				t.Fatalf("%q: %d edits give %q", message, len(e), body)
+			}
+		}
+		if got[0] != got[1] || skeleton(got[0], p.Pixel()) != skeleton(src, "") {
+			t.Fatalf("%q\nin quoted-printable becomes %q\nin base64 %q", src, got[0], got[1])
+		}
 	}
 }
 
