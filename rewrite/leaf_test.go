@@ -188,7 +188,7 @@ func checkLines(t testing.TB, src string, rng *rand.Rand) {
 // RW-28, RW-13: over random pages.
 func TestIdentityProperty(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5322, 998))
-	for range 4000 {
+	for range 1500 {
 		checkLines(t, randomPage(rng), rng)
 	}
 }
@@ -265,6 +265,53 @@ func TestLeavesThatPass(t *testing.T) {
 	for charset, want := range map[string]string{"utf-7": reasonCharset, "UNICODE-1-1-UTF-7": reasonCharset, "ebcdic-us": reasonCharset, "cp037": reasonCharset, "IBM1047": reasonCharset, "cp1252": "", "no-such": ""} {
 		if got := untouchable([]byte(body), charset); got != want {
 			t.Errorf("charset %s: %q, want %q", charset, got, want)
+		}
+	}
+}
+
+// RW-35, RW-7: a fault, or a limit, in one leaf leaves that leaf whole and the
+// others as they would be.
+func TestLeavesThatFail(t *testing.T) {
+	page := `<body><a href="http://x.example/">x</a></body>`
+	part := func(body string) string { return "--b\r\n" + htmlHead + body + "\r\n" }
+	for _, c := range []struct {
+		name, first string
+		faulty      int // the link whose URL cannot be made
+		want        string
+		links       int
+	}{
+		{"none", page, 0, "", 2},
+		{"a fault at the first link", page + page, 1, reasonFault, 1},
+		{"a fault at the second link", page + page, 2, reasonFault, 1},
+		{"a leaf too large", page + strings.Repeat("x", MaxLeaf), 0, reasonLeaf, 1},
+		{"a leaf just small enough", page + strings.Repeat("x", MaxLeaf-len(page)), 0, "", 2},
+		{"too many links", strings.Repeat(page, MaxLinks+1), 0, "more than 5000 links", MaxLinks},
+	} {
+		message := []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part(c.first) + part(page) + "--b--\r\n")
+		p := wishing(testURL+"/c/1", testURL+"/o/1")
+		calls := 0
+		p.Link = func(n int, _ string) string {
+			if calls++; calls == c.faulty {
+				panic("no URL")
+			}
+			return testURL + "/c/1"
+		}
+		e, r := plan(t, message, p)
+		inOrder(t, e, len(message))
+		out := apply(t, message, e, 4096)
+		tracked := bytes.Count(out, []byte(testURL+"/c/1"))
+		whole := bytes.Contains(out, []byte(part(c.first)))
+		if r.Reason != c.want || len(r.Links) != c.links || whole != (c.want == reasonFault || c.want == reasonLeaf) {
+			t.Errorf("%s: reason %q, %d links, first leaf untouched %v, want %q and %d", c.name, r.Reason, len(r.Links), whole, c.want, c.links)
+		}
+		said := 0
+		for _, l := range r.Links {
+			if l.Tracked {
+				said++
+			}
+		}
+		if pixels := bytes.Count(out, []byte(testURL+"/o/1")); tracked != said || pixels != 1 || !r.Opens {
+			t.Errorf("%s: %d links are routed, the report says %d; %d pixels", c.name, tracked, said, pixels)
 		}
 	}
 }

@@ -233,6 +233,7 @@ func TestQuotedPrintableEncode(t *testing.T) {
 		{"exactly full stays", x(71) + "OLD\r\n", "OLD", "https", x(71) + "http=\r\ns\r\n"},
 		{"tail does not fit", "OLD" + x(73) + "\r\n", "OLD", "https", "https=\r\n" + x(73) + "\r\n"},
 		{"long line shrinks", x(100) + "OLD" + x(9) + "\r\n", "OLD", "", x(100) + x(9) + "\r\n"},
+		{"a line that was too long anyway", x(200) + "OLD" + x(9) + "\r\n", "OLD", "", x(200) + x(9) + "\r\n"},
 		{"a lost line end at the end", "a OLD=", "OLD", "h", "a h="},
 		{"literal before", "b=OLD\r\n", "OLD", "https", "b=https\r\n"},
 		// Without the escape "=" would be a soft break and join the lines.
