@@ -49,6 +49,10 @@ func TestReaderAtEveryReadSize(t *testing.T) {
 				t.Errorf("%s, the second time: %q, want %q: reading has changed the plan", c.name, got, c.want)
 			}
 		}
+		early := c.edits.Reader(brokenSource{strings.NewReader(c.src), size, io.EOF}, size)
+		if got, err := io.ReadAll(early); string(got) != c.want || err != nil {
+			t.Errorf("%s, EOF with the last octets: %q, %v, want %q", c.name, got, err, c.want)
+		}
 		if err := iotest.TestReader(c.edits.Reader(strings.NewReader(c.src), size), []byte(c.want)); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -87,7 +91,7 @@ func (s brokenSource) ReadAt(p []byte, off int64) (int, error) {
 	if off >= s.at {
 		return 0, s.err
 	}
-	if most := s.at - off; int64(len(p)) > most {
+	if most := s.at - off; int64(len(p)) >= most { // with the last octets, as io.ReaderAt may
 		n, _ := s.ReaderAt.ReadAt(p[:most], off)
 		return n, s.err
 	}

@@ -50,6 +50,7 @@ func TestIdentityLines(t *testing.T) {
 		{"LF stays LF", x(970) + "<a href=http://o>\n", x(970) + "<a \nhref=U>\nP"},
 		{"no line end at all", x(970) + "<a href=http://o>", x(970) + "<a \r\nhref=U>P"},
 		{"behind too", x(30) + "<a href='http://o' " + x(910) + ">\r\n", x(30) + "<a \r\nhref='U'\r\n " + x(910) + ">\r\nP"},
+		{"the next fits behind it", "<a href='http://o' " + x(887) + "><a href=http://o>\r\n", "<a \r\nhref='U'\r\n " + x(887) + "><a href=U>\r\nP"},
 		{"its line starts there", "<a\r\nhref='http://o' " + x(940) + ">\r\n", "<a\r\nhref='U'\r\n " + x(940) + ">\r\nP"},
 		{"too long before", x(990) + "<a href=http://o>\r\n<p>", x(990) + "<a href=U>\r\n<p>P"},
 		{"too long through its tail", "<a href=http://o>" + x(990) + "\r\n<p>", "<a href=U>" + x(990) + "\r\n<p>P"},

@@ -50,6 +50,8 @@ func TestTokens(t *testing.T) {
 		{"<!--->x", []string{"comment:<!--->", "text:x"}},
 		{"<!---->x", []string{"comment:<!---->", "text:x"}},
 		{"<!--a--!>x", []string{"comment:<!--a--!>", "text:x"}},
+		{"<!--a--!>", []string{"comment:<!--a--!>"}},
+		{"<!--a--!", []string{"broken:<!--a--!"}},
 		{"<!--a-->x", []string{"comment:<!--a-->", "text:x"}},
 		{"<!--a----->x", []string{"comment:<!--a----->", "text:x"}},
 		{"<!--a--!->b-->x", []string{"comment:<!--a--!->b-->", "text:x"}},
