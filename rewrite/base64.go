@@ -16,6 +16,9 @@ type base64Codec struct{}
 // list has put there, a cut group) is not touched (RW-27).
 func (base64Codec) decode(b []byte) ([]byte, bool) {
 	text := bytes.TrimRight(b, "\r\n")
+	if tail := b[len(text):]; bytes.Count(tail, []byte("\r")) > bytes.Count(tail, []byte("\r\n")) {
+		return nil, false // a bare CR is no line end: it would count to the last line
+	}
 	packed := make([]byte, 0, len(text))
 	for len(text) > 0 {
 		line := text

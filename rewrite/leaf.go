@@ -83,8 +83,15 @@ func (identity) decode(b []byte) ([]byte, bool) { return b, true }
 func (identity) encode(b, _ []byte, changes []change, offset int64, drop func(change)) Edits {
 	eol := newline(b)
 	edits := make(Edits, 0, len(changes))
+	size := 0
+	for _, c := range changes {
+		size += len(c.insert) + 2*len(eol)
+	}
+	out := make([]byte, 0, size) // of all edits, one behind the other
 	add := func(start, end int, insert string) {
-		edits = append(edits, Edit{offset + int64(start), int64(end - start), []byte(insert), Tracking})
+		from := len(out)
+		out = append(out, insert...)
+		edits = append(edits, Edit{offset + int64(start), int64(end - start), out[from:len(out):len(out)], Tracking})
 	}
 	prev, col := 0, 0 // end of the last change, and its column in the output
 	for i, c := range changes {

@@ -184,10 +184,10 @@ func (p *planner) changes(page *page) []change {
 }
 
 // removal takes an attribute out, with the blank before it unless that parts its
-// neighbours.
+// neighbours: "/" would belong to a value without quotes.
 func removal(src []byte, x attribute) change {
 	start := x.start
-	apart := x.end < len(src) && (isSpace(src[x.end]) || src[x.end] == '>' || src[x.end] == '/')
+	apart := x.end < len(src) && (isSpace(src[x.end]) || src[x.end] == '>')
 	if apart && start > 0 && (src[start-1] == ' ' || src[start-1] == '\t') {
 		start--
 	}

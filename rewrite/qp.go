@@ -150,6 +150,15 @@ func (quotedPrintable) encode(b, _ []byte, changes []change, offset int64, _ fun
 			edits = append(edits, Edit{offset + int64(u), 0, []byte(soft), Tracking})
 			col = s.start - u
 		}
+		if eq := prev + len(bytes.TrimRight(b[prev:s.start], " \t\r")); c.insert == "" && eq > prev && b[eq-1] == '=' {
+			// A literal "=" must not become an escape or a soft break with what
+			// comes next to it.
+			if col += len("3D"); col > qpLine-1 {
+				edits = append(edits, Edit{offset + int64(eq-1), 0, []byte(soft), Tracking})
+				col = s.start - (eq - 1) + len("3D")
+			}
+			edits = append(edits, Edit{offset + int64(eq), 0, []byte("3D"), Tracking})
+		}
 		prev = s.end
 		from := len(out)
 		out, col = qpInsert(out, c.insert, col, soft)
