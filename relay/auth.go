@@ -4,7 +4,6 @@ package relay
 // (RFC 4954). No credential stays here: what comes is passed on and forgotten.
 
 import (
-	"context"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -55,11 +54,12 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 	if !slices.Contains(s.AuthMechanisms(), mech) {
 		return nil, s.reply(say(504, "5.5.4 This mechanism is not offered"))
 	}
+	s.cancelAuth() // an exchange that broke off over bad base64 still waits upstream
 	if s.up == nil || s.up.bad {
 		if s.up != nil {
 			s.up.close()
 		}
-		c, err := s.srv.dial(context.Background())
+		c, err := s.srv.dial(s.srv.life)
 		if err != nil {
 			s.up, s.own = nil, false
 			return nil, s.reply(toReply(err))

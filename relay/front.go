@@ -275,6 +275,7 @@ func rightCode(line []byte) []byte {
 		{"502 5.5.1 Missing ", "503 5.5.1 Missing "},                    // bad sequence: RFC 5321 section 4.2.3
 		{"502 5.5.1 Please introduce", "503 5.5.1 Please introduce"},    // the same
 		{"500 5.5.4 Unknown ", "555 5.5.4 Unknown "},                    // unknown parameter: section 4.1.1.11
+		{"454 4.7.0 Invalid base64", "501 5.5.2 Invalid base64"},        // RFC 4954 section 4
 		{"421 4.0.0 Internal server error", "421 4.3.0 Internal error"}, // a panic
 	} {
 		if rest, ok := bytes.CutPrefix(line, []byte(c.wrong)); ok {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -323,4 +324,30 @@ func TestShutdownFinishesTransactions(t *testing.T) {
 	busy.want("250 2.0.0 Ok: queued")
 	busy.want("421 4.3.2 ")
 	w.one()
+}
+
+// When the time for finishing is over, a session that waits for its upstream is
+// cut too: a stop must not take the ten minutes that a reply may take.
+func TestShutdownCutsWhatWaits(t *testing.T) {
+	for _, silent := range []string{"RCPT", "DATA", "."} {
+		reached := make(chan struct{}, 1)
+		w := start(t, &relaytest.Upstream{Script: func(line string) string {
+			if verb, _, _ := strings.Cut(line, " "); verb == silent {
+				reached <- struct{}{}
+				return relaytest.Silence
+			}
+			return ""
+		}}, nil)
+		c := w.hello()
+		c.write("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
+		if silent != "RCPT" {
+			c.write(plainMail + ".\r\n")
+		}
+		<-reached
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := w.srv.Shutdown(ctx); err != context.Canceled {
+			t.Errorf("%s: got %v, want %v", silent, err, context.Canceled)
+		}
+	}
 }

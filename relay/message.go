@@ -214,7 +214,7 @@ func (m *message) cut(err error) reply {
 	m.s.srv.Log.Warn("body not sent whole", "message", m.id(), "error", err)
 	up.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	r, rerr := readReply(up.r)
-	up.conn.Close()
+	up.close()
 	if rerr == nil && r.code >= 400 {
 		return r
 	}

@@ -35,6 +35,8 @@ func (p *pool) get(ctx context.Context, wait time.Duration) (*upconn, error) {
 	defer timer.Stop()
 	select {
 	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	case <-timer.C:
 		return nil, &upstreamError{say(451, "4.3.2 Too many messages at a time, try again"), errors.New("all connections to the upstream are taken")}
 	}

@@ -51,6 +51,8 @@ type Server struct {
 	Ambiguous atomic.Int64
 
 	limits  limits
+	life    context.Context // ends when Shutdown cuts
+	end     context.CancelFunc
 	once    sync.Once
 	pool    pool
 	memory  sync.Pool // of *[]byte: bodies in memory
@@ -102,6 +104,7 @@ func defaultLimits() limits {
 }
 
 func (s *Server) setUp() {
+	s.life, s.end = context.WithCancel(context.Background())
 	if s.limits == (limits{}) {
 		s.limits = defaultLimits()
 	}
@@ -144,7 +147,7 @@ func (s *Server) capabilities() capabilities {
 	if fresh {
 		return caps
 	}
-	c, err := s.pool.get(context.Background(), s.limits.slot)
+	c, err := s.pool.get(s.life, s.limits.slot)
 	if err != nil {
 		return nil
 	}
@@ -263,9 +266,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		for f := range s.fronts {
 			f.Conn.Close() // the session ends by its own path, and frees what it holds
 		}
+		s.end() // nor does it wait for an upstream any longer
 		s.mu.Unlock()
 		<-done
 	}
 	s.pool.closeIdle()
+	s.end()
 	return err
 }

@@ -5,7 +5,6 @@ package relay
 // does not see bytes from the client (front.go).
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -149,7 +148,7 @@ func (s *session) begin() error {
 		return errors.New("the connection of this client's AUTH is lost")
 	}
 	if s.up == nil {
-		c, err := s.srv.pool.get(context.Background(), s.srv.limits.slot)
+		c, err := s.srv.pool.get(s.srv.life, s.srv.limits.slot)
 		if err != nil {
 			return err
 		}
@@ -218,7 +217,7 @@ func (s *session) answers(waiting []recipient) (last reply, n int, err error) {
 		t.reset, up.dirty = false, false
 	}
 	if t.answer.code == 0 {
-		r, err := up.read(up.limits.command)
+		r, err := up.verdict()
 		if err != nil || r.code == 421 && !up.fresh {
 			return last, 0, errors.Join(errors.New("no answer to MAIL"), err)
 		}
@@ -226,11 +225,11 @@ func (s *session) answers(waiting []recipient) (last reply, n int, err error) {
 		up.dirty = r.good()
 	}
 	for i, rcpt := range waiting {
-		r, err := up.read(up.limits.command)
+		r, err := up.verdict()
 		if err != nil {
 			return last, i, err
 		}
-		if r.good() {
+		if r.good() && t.answer.good() {
 			t.accepted = append(t.accepted, rcpt.mailbox)
 		}
 		if !t.answer.good() {
@@ -247,7 +246,7 @@ func (s *session) again(waiting []recipient) error {
 	s.up.bad = true
 	s.up.close()
 	s.up, s.t.reset = nil, false
-	c, err := s.srv.pool.renew(context.Background())
+	c, err := s.srv.pool.renew(s.srv.life)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type Upstream struct {
 // upconn is one connection to an upstream.
 type upconn struct {
 	conn   net.Conn
+	forget func() bool // no longer cut the connection when the server's life ends
 	r      *bufio.Reader
 	w      *bufio.Writer
 	limits *limits
@@ -86,18 +87,21 @@ func toReply(err error) reply {
 	return say(451, "4.4.2 The upstream server is lost, try again")
 }
 
-// dial connects and says hello, with TLS and AUTH as configured.
-func (u Upstream) dial(ctx context.Context, hostname string, l *limits) (*upconn, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.dial)
+// dial connects and says hello, with TLS and AUTH as configured. When life ends
+// the connection is cut, whoever waits for it.
+func (u Upstream) dial(life context.Context, hostname string, l *limits) (*upconn, error) {
+	ctx, cancel := context.WithTimeout(life, l.dial)
 	defer cancel()
 	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Address)
 	if err != nil {
 		return nil, &upstreamError{say(451, "4.4.1 The upstream server does not answer, try again"), err}
 	}
 	c := &upconn{conn: nc, limits: l, fresh: true}
+	c.forget = context.AfterFunc(life, func() { nc.Close() })
 	c.use(nc)
 	if err := u.hello(ctx, c, hostname); err != nil {
-		nc.Close()
+		c.bad = true
+		c.close()
 		return nil, err
 	}
 	return c, nil
@@ -283,6 +287,17 @@ func (c *upconn) read(wait time.Duration) (reply, error) {
 	return r, err
 }
 
+// verdict reads the reply to MAIL or RCPT. A 3xx is no answer to these, and a
+// client that heard it might begin to send its message.
+func (c *upconn) verdict() (reply, error) {
+	r, err := c.read(c.limits.command)
+	if err == nil && r.code/100 == 3 {
+		c.bad = true
+		return reply{}, fmt.Errorf("%w to this command: %s", errBadReply, r)
+	}
+	return r, err
+}
+
 // body sends a message after the upstream's 354, up to and without the reply to
 // its final dot. Each block has its own time limit. After an error the
 // connection must be cut: ending the data would make half a message a whole one.
@@ -313,6 +328,7 @@ func (c *upconn) close() {
 		c.command("QUIT")
 		c.flush()
 	}
+	c.forget()
 	c.conn.Close()
 }
 

@@ -272,7 +272,8 @@ func (c *conn) judged(line, usual string, act func()) error {
 	switch {
 	case reply[0] == '2' && act != nil:
 		act()
-	case reply[0] == '3':
+	case reply[0] == '3' && act == nil:
+		c.w.Flush()
 		return c.data()
 	}
 	return nil
