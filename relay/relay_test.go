@@ -31,7 +31,7 @@ type world struct {
 	up   *relaytest.Upstream
 	addr string
 	st   store.Store
-	logs *bytes.Buffer
+	logs *logBuffer
 }
 
 // start runs a relay before the given upstream. change may alter the server
@@ -46,11 +46,11 @@ func start(t *testing.T, up *relaytest.Upstream, change func(*Server)) *world {
 	ran := make(chan struct{})
 	go func() { st.Run(); close(ran) }()
 	t.Cleanup(func() { st.Close(); <-ran })
-	logs := &bytes.Buffer{}
+	logs := &logBuffer{}
 	srv := &Server{
 		Hostname: "relay.test", Auth: "none", MaxMessageSize: 1 << 20, MaxRecipients: 100, TempDir: t.TempDir(),
 		Upstream: Upstream{Address: upAddr, TLS: "none"},
-		Store:    st, Log: slog.New(slog.NewTextHandler(&lockedWriter{w: logs}, nil)), Now: time.Now,
+		Store:    st, Log: slog.New(slog.NewTextHandler(logs, nil)), Now: time.Now,
 		Tracking: Tracking{Opens: true, Clicks: true, URL: baseURL, Ring: testRing(t)},
 	}
 	if change != nil {
@@ -101,16 +101,22 @@ func testRing(t *testing.T) *token.Ring {
 	return ring
 }
 
-// lockedWriter lets several goroutines log into one buffer.
-type lockedWriter struct {
+// logBuffer lets several goroutines log, and the test read.
+type logBuffer struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  bytes.Buffer
 }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // client types lines and reads replies.
