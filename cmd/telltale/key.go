@@ -153,8 +153,20 @@ func writeKeys(path string, keys []token.Key) error {
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		return fmt.Errorf("write the key file: %w", err)
 	}
 	return nil
+}
+
+// syncDir makes a new name durable: links are signed with the key from now on.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
