@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// newsletter is a page with three links.
-const newsletter = "From: ann@example.com\r\nTo: bob@example.net\r\nSubject: news\r\nMessage-ID: <1@example.com>\r\n" +
+// threeLinks is a page with three links.
+const threeLinks = "From: ann@example.com\r\nTo: bob@example.net\r\nSubject: news\r\nMessage-ID: <1@example.com>\r\n" +
 	"MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n%s\r\n" +
 	"<html><body><p><a href=\"https://shop.example.com/a\">A</a>\r\n" +
 	"<a href=\"https://example.org/terms?x=1\">B</a>\r\n" +
@@ -34,7 +34,7 @@ type done struct {
 	links []int
 }
 
-// What may be done to the newsletter.
+// What may be done to the page.
 var (
 	allLinks   = []int{1, 2, 3}
 	both       = done{true, allLinks}
@@ -123,7 +123,7 @@ var controlCases = []struct {
 // What senders wish, against a configuration that is on and one that is off.
 func TestControlFields(t *testing.T) {
 	for _, c := range controlCases {
-		message := fmt.Appendf(nil, newsletter, c.fields)
+		message := fmt.Appendf(nil, threeLinks, c.fields)
 		for _, on := range []bool{true, false} {
 			p, want := tracking(), c.off
 			p.Opens, p.Clicks = on, on
@@ -146,7 +146,7 @@ func TestControlFields(t *testing.T) {
 				ours = ""
 			}
 			// RW-33: the fields go, by their exact octets, and nothing else.
-			stripped := fmt.Appendf(nil, newsletter, strings.TrimPrefix(c.fields, ours))
+			stripped := fmt.Appendf(nil, threeLinks, strings.TrimPrefix(c.fields, ours))
 			if got := apply(t, message, e.Control(), 100); !bytes.Equal(got, stripped) {
 				t.Errorf("%.80q: without its control fields the message is\n%q, want\n%q", c.fields, got, stripped)
 			}
@@ -169,9 +169,9 @@ func TestControlFieldsOfUntouchedMail(t *testing.T) {
 		{"X-Track: on\r\nDKIM-Signature: v=1; h=from:\r\n x-track : to; b=x\r\n", "X-Track: on\r\nDKIM-Signature: v=1; h=from:\r\n x-track : to; b=x\r\n"},
 		{"X-Track: on\r\nX-Track-Tag: a\r\nDKIM-Signature: v=1; h=X-Track; b=x\r\n", "X-Track: on\r\nDKIM-Signature: v=1; h=X-Track; b=x\r\n"},
 	} {
-		message := fmt.Appendf(nil, newsletter, c.fields)
+		message := fmt.Appendf(nil, threeLinks, c.fields)
 		e, r := plan(t, message, tracking())
-		got, want := apply(t, message, e, 1000), fmt.Appendf(nil, newsletter, c.want)
+		got, want := apply(t, message, e, 1000), fmt.Appendf(nil, threeLinks, c.want)
 		if !bytes.Equal(got, want) || r.Opens || len(tracked(r)) > 0 || !strings.Contains(r.Reason, reasonDKIM) {
 			t.Errorf("%q: got\n%q, want\n%q; reason %q", c.fields, got, want, r.Reason)
 		}
@@ -180,7 +180,7 @@ func TestControlFieldsOfUntouchedMail(t *testing.T) {
 
 // A reason that the envelope gives wins over all that the header says.
 func TestUntouchedByEnvelope(t *testing.T) {
-	message := fmt.Appendf(nil, newsletter, "X-Track: on\r\n")
+	message := fmt.Appendf(nil, threeLinks, "X-Track: on\r\n")
 	p := tracking()
 	p.Untouched = "null sender"
 	e, r := plan(t, message, p)
@@ -207,12 +207,12 @@ func TestTags(t *testing.T) {
 		{"X-Track-Tag: " + long + ", b\r\n", []string{"b"}},
 		{"X-Track-Tag:\r\n", nil},
 	} {
-		_, r := plan(t, fmt.Appendf(nil, newsletter, c.fields), tracking())
+		_, r := plan(t, fmt.Appendf(nil, threeLinks, c.fields), tracking())
 		if !slices.Equal(r.Header.Tags, c.want) {
 			t.Errorf("%q: got %q, want %q", c.fields, r.Header.Tags, c.want)
 		}
 	}
-	if _, r := plan(t, fmt.Appendf(nil, newsletter, "X-Track-Tag: "+many+"\r\n"), tracking()); len(r.Header.Tags) != maxTags {
+	if _, r := plan(t, fmt.Appendf(nil, threeLinks, "X-Track-Tag: "+many+"\r\n"), tracking()); len(r.Header.Tags) != maxTags {
 		t.Errorf("%d tags, want %d", len(r.Header.Tags), maxTags)
 	}
 }
@@ -220,7 +220,7 @@ func TestTags(t *testing.T) {
 // What a sender wrote is shown to people: it must not carry control characters.
 func TestReasonsArePrintable(t *testing.T) {
 	for _, v := range []string{"\x1b]0;x\x07", "a\x00b", "\x7f", strings.Repeat("é", 200), "\u202e"} {
-		_, r := plan(t, fmt.Appendf(nil, newsletter, "X-Track: "+v+"\r\n"), tracking())
+		_, r := plan(t, fmt.Appendf(nil, threeLinks, "X-Track: "+v+"\r\n"), tracking())
 		for _, c := range r.Reason {
 			if c < ' ' || c == 0x7f {
 				t.Errorf("%q: reason %q", v, r.Reason)

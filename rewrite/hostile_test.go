@@ -210,7 +210,7 @@ func FuzzPlan(f *testing.F) {
 	for _, s := range hostile(200) {
 		f.Add([]byte(s))
 	}
-	f.Add(fmt.Appendf(nil, newsletter, "X-Track: on\r\nX-Track-Exclude: #1, example.com\r\n"))
+	f.Add(fmt.Appendf(nil, threeLinks, "X-Track: on\r\nX-Track-Exclude: #1, example.com\r\n"))
 	f.Add([]byte(multi("multipart/alternative; boundary=b", "b", plainPart, htmlPart)))
 	f.Fuzz(check)
 }

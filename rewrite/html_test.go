@@ -263,7 +263,7 @@ func TestOnePixel(t *testing.T) {
 }
 
 // The visible text is what people see.
-func TestVisibleText(t *testing.T) {
+func TestTextOfLinks(t *testing.T) {
 	for _, c := range []struct{ html, want string }{
 		{`<a href="http://x.example/">Read <b>more</b>&nbsp;&amp; more</a>`, "Read more & more"},
 		{"<a href=\"http://x.example/\">\r\n  a\r\n\tb  </a>", "a b"},

@@ -72,7 +72,7 @@ func TestAttributeIsTakenOut(t *testing.T) {
 		{`<a href="x" data-track="off"id=y>`, `<a href="x" id=y>`},
 		{"<a\r\ndata-track=off\r\nhref=x>", "<a\r\n\r\nhref=x>"},
 		{`<a data-track>`, `<a>`},
-		{`<a data-track/>`, `<a/>`},
+		{`<a data-track/>`, `<a />`}, // a slash must not come to stand behind a value
 		{`<p data-track = "no" class=y>`, `<p class=y>`},
 		{`<br data-track=off data-track=on>`, `<br>`},
 	} {

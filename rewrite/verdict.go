@@ -111,7 +111,7 @@ func (w *wishes) rule(n int, target, text string, excluded string) string {
 		return RuleOff
 	case n > MaxLinks:
 		return RuleTooMany
-	case w.ours != "" && foldPrefixString(target+"/", w.ours):
+	case w.ours != "" && (foldPrefixString(target, w.ours) || strings.EqualFold(target, w.ours[:len(w.ours)-1])):
 		return RuleOwn
 	case w.unsubscribe[target]:
 		return RuleUnsubscribe
