@@ -29,8 +29,9 @@ check:
 # A minute for each fuzz target; FUZZTIME=10s for less.
 FUZZTIME ?= 60s
 fuzz:
-	for t in relay:FuzzDotWriter tracker/token:FuzzToken; do \
-	  go test -run xxx -fuzz "^$${t#*:}$$" -fuzztime $(FUZZTIME) ./$${t%:*} || exit 1; done
+	for t in relay:FuzzDotWriter relay:FuzzReply relay:FuzzPath tracker/token:FuzzToken cmd/telltale:FuzzConfig \
+	  rewrite:FuzzPlan rewrite:FuzzTokens rewrite:FuzzQuotedPrintable rewrite:FuzzBase64 rewrite:FuzzAttr rewrite:FuzzParams; do \
+	  go test -run xxx -fuzz "^$${t#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$${t%:*} || exit 1; done
 
 bench:
 	go test -run xxx -bench . -benchmem ./...

@@ -115,9 +115,6 @@ const (
 var owed = map[string]int{
 	"../../relay/relaytest": 400,
 	"../../scripts/test":    150,
-	"../../relay":           1150,
-	"../../rewrite":         2050,
-	"../../tracker/agent":   150,
 	"../../cmd/telltale":    1200,
 }
 
