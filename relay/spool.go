@@ -11,40 +11,46 @@ import (
 	"sync"
 )
 
-// maxInMemory is how much of a body is held in memory, in octets. What comes
-// behind goes to a file: most of what is read twice is at the front.
+// maxInMemory is how much of a body is held in memory, in octets. A larger one is
+// in its file altogether: many at a time must not take memory.
 const maxInMemory = 256 << 10
 
 // spool is an append-only body. The zero value with a pool is ready for use.
 type spool struct {
 	pool *sync.Pool // of *[]byte, each of length 0
 	dir  string     // for the file; "" is the system's
-	mem  *[]byte    // the first octets, at most maxInMemory
-	file *os.File   // the others
+	mem  *[]byte
+	file *os.File
 	size int64
 }
 
 // Write appends. An error (a full disk) leaves the body unusable.
-func (s *spool) Write(p []byte) (n int, err error) {
-	if s.mem == nil {
-		s.mem = s.pool.Get().(*[]byte)
-	}
-	if room := maxInMemory - len(*s.mem); room > 0 {
-		n = min(room, len(p))
-		*s.mem = append(*s.mem, p[:n]...)
-		s.size += int64(n)
-	}
-	if n == len(p) {
-		return n, nil
+func (s *spool) Write(p []byte) (int, error) {
+	if s.file == nil && s.size+int64(len(p)) <= maxInMemory {
+		if s.mem == nil {
+			s.mem = s.pool.Get().(*[]byte)
+		}
+		*s.mem = append(*s.mem, p...)
+		s.size += int64(len(p))
+		return len(p), nil
 	}
 	if s.file == nil {
-		if s.file, err = unnamed(s.dir); err != nil {
-			return n, fmt.Errorf("make a file for a large message: %w", err)
+		if err := s.toFile(); err != nil {
+			return 0, fmt.Errorf("make a file for a large message: %w", err)
 		}
 	}
-	m, err := s.file.Write(p[n:])
-	s.size += int64(m)
-	return n + m, err
+	n, err := s.file.Write(p)
+	s.size += int64(n)
+	return n, err
+}
+
+// toFile moves what is there into a file.
+func (s *spool) toFile() (err error) {
+	if s.file, err = unnamed(s.dir); err == nil && s.mem != nil {
+		_, err = s.file.Write(*s.mem)
+		s.freeMemory()
+	}
+	return err
 }
 
 // unnamed makes a file that nobody can open and that the system removes when it
@@ -62,34 +68,34 @@ func unnamed(dir string) (*os.File, error) {
 }
 
 // ReadAt reads as io.ReaderAt says.
-func (s *spool) ReadAt(p []byte, off int64) (n int, err error) {
-	var mem []byte
-	if s.mem != nil {
-		mem = *s.mem
+func (s *spool) ReadAt(p []byte, off int64) (int, error) {
+	if s.file != nil {
+		return s.file.ReadAt(p, off)
 	}
-	if off < int64(len(mem)) {
-		n = copy(p, mem[off:])
+	if s.mem == nil || off >= int64(len(*s.mem)) {
+		return 0, io.EOF
 	}
-	switch {
-	case n == len(p):
-		return n, nil
-	case s.file == nil:
+	n := copy(p, (*s.mem)[off:])
+	if n < len(p) {
 		return n, io.EOF
 	}
-	m, err := s.file.ReadAt(p[n:], off+int64(n)-int64(len(mem)))
-	return n + m, err
+	return n, nil
 }
 
 // free gives up the body.
 func (s *spool) free() {
-	if s.mem != nil {
-		*s.mem = (*s.mem)[:0]
-		s.pool.Put(s.mem)
-		s.mem = nil
-	}
+	s.freeMemory()
 	if s.file != nil {
 		s.file.Close()
 		s.file = nil
 	}
 	s.size = 0
+}
+
+func (s *spool) freeMemory() {
+	if s.mem != nil {
+		*s.mem = (*s.mem)[:0]
+		s.pool.Put(s.mem)
+		s.mem = nil
+	}
 }
