@@ -144,15 +144,15 @@ func start(cfg *Config, log *slog.Logger, now func() time.Time) (*app, error) {
 // error at the start.
 func (a *app) listen(cfg *Config) error {
 	for _, l := range cfg.Relay.Listeners {
-		ln, err := net.Listen("tcp", l.Address)
+		ln, err := listenTCP("relay.listeners", l.Address)
 		if err != nil {
-			return fmt.Errorf("relay.listeners: %w", err)
+			return err
 		}
 		a.smtp = append(a.smtp, ln)
 	}
 	var err error
-	if a.public, err = net.Listen("tcp", cfg.Tracker.Listen.Address); err != nil {
-		return fmt.Errorf("tracker.listen: %w", err)
+	if a.public, err = listenTCP("tracker.listen", cfg.Tracker.Listen.Address); err != nil {
+		return err
 	}
 	socket, err := listenSocket(cfg.socket())
 	if err != nil {
@@ -160,13 +160,22 @@ func (a *app) listen(cfg *Config) error {
 	}
 	a.owner = append(a.owner, socket)
 	if cfg.Admin.Address != "" {
-		ln, err := net.Listen("tcp", cfg.Admin.Address)
+		ln, err := listenTCP("admin.address", cfg.Admin.Address)
 		if err != nil {
-			return fmt.Errorf("admin.address: %w", err)
+			return err
 		}
 		a.owner = append(a.owner, ln)
 	}
 	return nil
+}
+
+// listenTCP listens on the address of a key.
+func listenTCP(key, address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; stop what listens there, or name another address", key, err)
+	}
+	return ln, nil
 }
 
 // serve starts all parts.
@@ -214,8 +223,11 @@ func (a *app) stop() error {
 	err := a.relay.Shutdown(ctx)
 	err = errors.Join(err, a.tracker.Shutdown(ctx))
 	for _, s := range a.admin {
-		// Followers of events never end by themselves.
-		err = errors.Join(err, s.Close())
+		// Followers of events were ended by the tracker; closing at once would cut
+		// them off in the middle of an answer.
+		if e := s.Shutdown(ctx); e != nil {
+			err = errors.Join(err, e, s.Close())
+		}
 	}
 	if a.store != nil {
 		err = errors.Join(err, a.store.Close())
