@@ -43,23 +43,39 @@ func newEventsCommand(o *options) *cobra.Command {
 	return c
 }
 
-// writeEvents copies lines as they come.
+// writeEvents copies lines as they come. A fault that the server meets after it
+// has begun to answer is a last line of its own: without a look at it that would
+// be shown as an event, and the list would seem to be whole.
 func writeEvents(w io.Writer, body io.Reader, asJSON bool) error {
 	for d := json.NewDecoder(body); ; {
-		var e tracker.Event
-		err := d.Decode(&e)
+		var l struct {
+			tracker.Event
+			Error, Hint string
+		}
+		err := d.Decode(&l)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read the answer: %w", err)
+			return fmt.Errorf("read the answer: %w; the server broke off: look at its log", err)
+		}
+		if l.Error != "" {
+			return fmt.Errorf("%s; %s", l.Error, l.Hint)
 		}
 		if asJSON {
-			if err := json.NewEncoder(w).Encode(e); err != nil {
-				return err
-			}
-			continue
+			err = encodeEvent(w, l.Event)
+		} else {
+			err = writeEvent(w, l.Event)
 		}
-		writeEvent(w, e)
+		if err != nil {
+			return err // nobody reads: a follower must not go on for ever
+		}
 	}
+}
+
+// encodeEvent writes one line of JSON, with URLs that can be read.
+func encodeEvent(w io.Writer, e tracker.Event) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(e)
 }

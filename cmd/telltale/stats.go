@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,23 @@ func when(t tracker.Time) string {
 	return t.UTC().Format(clock)
 }
 
+// part is a count in words; nothing happened, nothing is said.
+func part(format string, n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, n)
+}
+
+// list joins the parts that say something.
+func list(parts ...string) string {
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
 func writeStats(w io.Writer, s tracker.Stats) error {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -51,7 +69,11 @@ func writeStats(w io.Writer, s tracker.Stats) error {
 	line("Subject", "%s", s.Subject)
 	line("From", "%s", s.From)
 	line("To", "%s", strings.Join(s.To, ", "))
-	line("State", "%s %s by %s (%s)", s.State, when(s.SentAt), s.Upstream.Host, strings.ReplaceAll(s.Upstream.Reply, "\n", " / "))
+	state := s.State + " " + when(s.SentAt)
+	if s.Upstream.Host != "" { // nothing is known of it while a message is pending
+		state += fmt.Sprintf(" by %s (%s)", s.Upstream.Host, strings.ReplaceAll(s.Upstream.Reply, "\n", " / "))
+	}
+	line("State", "%s", state)
 	if s.Tracking.Reason != "" {
 		line("Because", "%s", s.Tracking.Reason)
 	}
@@ -66,14 +88,20 @@ func writeStats(w io.Writer, s tracker.Stats) error {
 			line(name, "not tracked")
 			return
 		}
-		line(name, "%d by people (%d of them through a proxy), %d prefetched, %d by machines, %d unclear", c.People, c.Proxy, c.Prefetch, c.Scanner, c.Unclear)
+		people := part("%d by people", c.People)
+		if c.Proxy > 0 {
+			people += fmt.Sprintf(" (%d of them through a proxy)", c.Proxy)
+		}
+		line(name, "%s", list(people, part("%d prefetched", c.Prefetch), part("%d by machines", c.Scanner), part("%d unclear", c.Unclear)))
 		if c.People > 0 {
 			line("", "first %s, last %s", when(c.First), when(c.Last))
 		}
 	}
 	counts("Opens", s.Tracking.Opens, s.Opens)
 	counts("Clicks", s.Tracking.Clicks, s.Clicks.Counts)
-	line("Devices", "%d desktop, %d mobile, %d webmail, %d unknown", s.Devices.Desktop, s.Devices.Mobile, s.Devices.Webmail, s.Devices.Unknown)
+	if d := s.Devices; d != (tracker.Devices{}) {
+		line("Devices", "%s", list(part("%d desktop", d.Desktop), part("%d mobile", d.Mobile), part("%d webmail", d.Webmail), part("%d unknown", d.Unknown)))
+	}
 	if len(s.Clicks.Links) > 0 {
 		b.WriteString("Links     people  all  #\n")
 	}
@@ -94,10 +122,11 @@ func writeStats(w io.Writer, s tracker.Stats) error {
 }
 
 // writeEvent is one line a hit.
-func writeEvent(w io.Writer, e tracker.Event) {
+func writeEvent(w io.Writer, e tracker.Event) error {
 	what := e.Kind
 	if e.Link > 0 {
 		what = fmt.Sprintf("%s #%d", e.Kind, e.Link)
 	}
-	fmt.Fprintf(w, "  %s  %-8s  %-8s  %-7s  %s  [%s, %s] %s\n", when(e.At), what, e.Class, e.Device, clean(e.Client), e.Rule, e.Certainty, clean(e.Recipient))
+	_, err := fmt.Fprintf(w, "  %s  %-8s  %-8s  %-7s  %s  [%s, %s] %s\n", when(e.At), what, e.Class, e.Device, clean(e.Client), e.Rule, e.Certainty, clean(e.Recipient))
+	return err
 }
