@@ -268,11 +268,11 @@ func (d *demo) visit(method, url, agent string) error {
 
 // stay waits for a signal.
 func (d *demo) stay() {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	d.say("\ntelltale stays. Let your mail program send through %s (no TLS, no password);", d.app.smtp[0].Addr())
 	d.say("nothing leaves this machine. Then: telltale -c %s messages", d.config())
 	d.say("Stop it with Ctrl-C.")
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	<-stop
 }
 

@@ -252,6 +252,10 @@ func listenSocket(path string) (net.Listener, error) {
 		c.Close()
 		return nil, fmt.Errorf("another telltale listens on %s; stop it, or give this one another socket", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		// A file that is no socket refuses too, and may be somebody's keys.
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+			return nil, fmt.Errorf("%s is there and is no socket; name another path", path)
+		}
 		os.Remove(path)
 	}
 	ln, err := net.Listen("unix", path)
