@@ -77,13 +77,14 @@ func main() {
 	}
 }
 
-// reason finds the words that a test gave to Skip.
+// reason finds the words that a test gave to Skip: the last that it said.
 func reason(output string) string {
+	why := "no reason given"
 	for line := range strings.Lines(output) {
 		if _, text, ok := strings.Cut(line, "_test.go:"); ok {
 			_, text, _ = strings.Cut(text, ": ")
-			return strings.TrimSpace(text)
+			why = strings.TrimSpace(text)
 		}
 	}
-	return "no reason given"
+	return why
 }
