@@ -39,7 +39,7 @@ func TestKilledAfterAnOpen(t *testing.T) {
 		}
 		began := time.Now()
 		status, err := fetch(p.Tracker, tracked(all[i].Data, "o"))
-		// Past 250 ms the answer goes out without the store's word (DESIGN 3.3):
+		// Past 250 ms the answer goes out without the store's word (docs/tracker.md):
 		// on a machine that slow the open may be lost, and is no proof.
 		confirmed[id] = time.Since(began) < 200*time.Millisecond
 		p.kill()
