@@ -98,23 +98,23 @@ const maxText = 200
 // inlineTags do not part words.
 var inlineTags = []string{"b", "i", "u", "em", "wbr", "span", "font", "strong"}
 
-// appendText appends the text of src as people see it: tags gone, entities
-// decoded, white space folded, at most maxText octets. enc is the character set
-// of src; nil is UTF-8.
-func appendText(dst, src []byte, enc encoding.Encoding) []byte {
+// appendText appends the text of raw, which src is the shadow of, as people see it:
+// tags gone, entities decoded, white space folded, at most maxText octets. enc is
+// its character set; nil is UTF-8.
+func appendText(dst, src, raw []byte, enc encoding.Encoding) []byte {
 	f := folder{dst: dst, from: len(dst)}
 	s := scanner{src: src}
 	for !f.full {
-		raw := s.raw != "" // style and the like show nothing
+		hidden := s.raw != "" // style and the like show nothing
 		t, ok := s.next()
 		if !ok {
 			break
 		}
-		text := src[t.start:t.end]
+		text := raw[t.start:t.end]
 		switch {
 		case t.kind == startToken && !isInline(t.name):
 			f.gap = true
-		case t.kind != textToken || raw:
+		case t.kind != textToken || hidden:
 		case bytes.IndexByte(text, '&') >= 0:
 			f.add([]byte(html.UnescapeString(string(decoded(text, enc)))))
 		default:
@@ -144,9 +144,10 @@ func decoded(text []byte, enc encoding.Encoding) []byte {
 	return text
 }
 
+// isASCII also tells what ISO-2022 and HZ make of ASCII octets.
 func isASCII(b []byte) bool {
 	for _, c := range b {
-		if c >= 0x80 {
+		if c >= 0x80 || c == esc || c == so || c == '~' {
 			return false
 		}
 	}

@@ -151,7 +151,7 @@ func TestVisibleText(t *testing.T) {
 		{strings.Repeat("a", 199) + " b", "", strings.Repeat("a", 199)},
 		{strings.Repeat("a", 198) + " b", "", strings.Repeat("a", 198) + " b"},
 	} {
-		got := string(appendText([]byte("before"), []byte(c.src), decoderOf(c.charset)))
+		got := string(appendText([]byte("before"), []byte(c.src), []byte(c.src), decoderOf(c.charset)))
 		if got != "before"+c.want {
 			t.Errorf("%q in %q: %q, want %q", c.src, c.charset, got, "before"+c.want)
 		}
@@ -169,7 +169,7 @@ func FuzzAttr(f *testing.F) {
 		if bytes.ContainsAny(target, "\t\r\n") || ok && !foldPrefix(target, "http") {
 			t.Errorf("%q has the target %q, %v", raw, target, ok)
 		}
-		if text := appendText(nil, raw, nil); len(text) > maxText || !utf8.Valid(text) || bytes.Contains(text, []byte("  ")) {
+		if text := appendText(nil, raw, raw, nil); len(text) > maxText || !utf8.Valid(text) || bytes.Contains(text, []byte("  ")) {
 			t.Errorf("%q has the text %q", raw, text)
 		}
 	})

@@ -24,7 +24,8 @@ type htmlLink struct {
 
 // page is what a scan has found.
 type page struct {
-	src     []byte
+	src     []byte // what is scanned
+	raw     []byte // what stands there, octet for octet: other than src in a shadow alone
 	links   []htmlLink
 	tracks  bool        // "data-track" occurs somewhere
 	marks   []attribute // data-track attributes
@@ -36,11 +37,12 @@ type page struct {
 	words   []byte      // targets, later texts: one allocation for all
 }
 
-// scanPage scans a whole leaf. enc decodes visible text; nil is UTF-8.
-func scanPage(src []byte, enc encoding.Encoding) *page {
-	p := &page{src: src, top: -1, open: -1, tracks: foldIndex(src, "data-track") >= 0}
+// scanPage scans a whole leaf, by its shadow. enc decodes visible text; nil is
+// UTF-8.
+func scanPage(src, raw []byte, enc encoding.Encoding) *page {
+	p := &page{src: src, raw: raw, top: -1, open: -1, tracks: foldIndex(src, "data-track") >= 0}
 	body, html, cut := -1, -1, -1
-	raw := -1 // the start tag whose raw text runs, or whose end tag is awaited
+	open := -1 // the start tag whose raw text runs, or whose end tag is awaited
 	s := scanner{src: src}
 	for {
 		t, ok := s.next()
@@ -54,10 +56,10 @@ func scanPage(src []byte, enc encoding.Encoding) *page {
 				p.top = t.end
 			}
 			if s.raw != "" {
-				raw = t.start
+				open = t.start
 			}
 		case endToken:
-			raw = -1
+			open = -1
 			p.endTag(t)
 			if foldEqual(t.name, "body") {
 				body = t.start
@@ -75,8 +77,8 @@ func scanPage(src []byte, enc encoding.Encoding) *page {
 		}
 	}
 	p.close(len(src))
-	if raw >= 0 {
-		cut = raw // raw text that does not end would swallow the pixel
+	if open >= 0 {
+		cut = open // raw text that does not end would swallow the pixel
 	}
 	p.pixel = len(src)
 	for _, at := range []int{cut, html, body} { // the last that there is wins
@@ -93,7 +95,7 @@ func (p *page) spell(enc encoding.Encoding) {
 	texts := make([]int, len(p.links)+1)
 	for i, l := range p.links {
 		texts[i] = len(p.words)
-		p.words = appendText(p.words, p.src[l.inside.start:l.inside.end], enc)
+		p.words = appendText(p.words, p.src[l.inside.start:l.inside.end], p.raw[l.inside.start:l.inside.end], enc)
 	}
 	texts[len(p.links)] = len(p.words)
 	all := string(p.words)

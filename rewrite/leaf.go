@@ -5,7 +5,6 @@ package rewrite
 
 import (
 	"bytes"
-	"strings"
 )
 
 // change replaces decoded octets start to end by insert. before and after are
@@ -48,18 +47,13 @@ func codecFor(encoding string) codec {
 	return identity{}
 }
 
-// untouchable returns why content that was decoded must not be scanned as it is.
+// untouchable returns why content must not be scanned at all.
 func untouchable(content []byte, charset string) string {
-	switch charset = strings.ToLower(charset); {
+	switch {
 	case bytes.Contains(content, []byte("-----BEGIN PGP")):
 		return reasonPGP
-	case bytes.IndexByte(content, 0x1b) >= 0 || bytes.Contains(content, []byte("~{")) || bytes.IndexByte(content, 0) >= 0 ||
-		bytes.HasPrefix(content, []byte("\xfe\xff")) || bytes.HasPrefix(content, []byte("\xff\xfe")):
-		// ISO-2022, HZ, UTF-16, UTF-32: an octet below 0x80 may be half a character.
+	case bytes.IndexByte(content, 0) >= 0 || bytes.HasPrefix(content, []byte("\xfe\xff")) || bytes.HasPrefix(content, []byte("\xff\xfe")) || unscannable(charset):
 		return reasonCharset
-	case strings.HasSuffix(charset, "utf-7") || strings.Contains(charset, "ebcdic") ||
-		charset == "ibm037" || charset == "cp037" || charset == "ibm500" || charset == "cp500" || charset == "ibm1047" || charset == "cp1047":
-		return reasonCharset // RW-23: these cannot be told by their octets
 	}
 	return ""
 }

@@ -242,15 +242,18 @@ func TestLeavesThatPass(t *testing.T) {
 		{cte("7bit") + cte("quoted-printable"), body, reasonEncoding},
 		{cte("7bit") + cte("7bit"), body, reasonEncoding},
 		{"Content-MD5: x\r\n", body, reasonMD5},
-		{"", body + "\x1b$B<V\x1b(B", reasonCharset},
-		{"", body + "~{<V~}", reasonCharset},
+		{"", body + "\x1b$B<V\x1b(B", ""},
+		{"", body + "~{<V~}", ""},
+		{"", body + "\x1b$B<V", reasonCharset},
+		{"", body + "~{<V", reasonCharset},
 		{"", body + "\x00", reasonCharset},
 		{"", "\xff\xfe" + body, reasonCharset},
 		{"", "\xfe\xff" + body, reasonCharset},
 		{"", "\xef\xbb\xbf" + body, ""},
 		{"", body + "-----BEGIN PGP MESSAGE-----", reasonPGP},
 		{cte("quoted-printable"), body + "-----BEGIN=20PGP MESSAGE-----", reasonPGP},
-		{cte("quoted-printable"), body + "=1B", reasonCharset},
+		{cte("quoted-printable"), body + "=1B", ""},
+		{cte("quoted-printable"), body + "=1B$B", reasonCharset},
 	} {
 		message := c.fields + "Content-Type: text/html\r\n\r\n" + c.body
 		e, r := plan(t, []byte(message), tracking())

@@ -4,13 +4,11 @@ package rewrite
 // structure, leaves, edits. docs/rewrite.md tells it in words.
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
-
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/htmlindex"
 )
 
 // topPixel is the size of rewritten HTML in octets from which the pixel goes to
@@ -105,17 +103,21 @@ func (p *planner) leaf(part part) error {
 			p.because(reasonFault)
 		}
 	}()
-	c := codecFor(part.encoding)
+	c, charset := codecFor(part.encoding), part.media.params["charset"]
 	content, ok := c.decode(encoded)
-	why := reasonBase64
-	if ok {
-		why = untouchable(content, part.media.params["charset"])
-	}
-	if why != "" {
-		p.because(why)
+	if !ok {
+		p.because(reasonBase64)
 		return nil
 	}
-	changes := p.changes(scanPage(content, decoderOf(part.media.params["charset"])))
+	if w, text, ok := widen(c, content, charset); ok {
+		c, content, charset = w, text, ""
+	}
+	scanned, whole := shadow(content)
+	if why := untouchable(content, charset); why != "" || !whole {
+		p.because(cmp.Or(why, reasonCharset))
+		return nil
+	}
+	changes := p.changes(scanPage(scanned, content, decoderOf(charset)))
 	p.edits = append(p.edits, c.encode(encoded, content, changes, part.start, p.dropped)...)
 	return nil
 }
@@ -211,17 +213,4 @@ func (p *planner) withPixel(list []change, page *page, grown int) []change {
 	copy(list[i+1:], list[i:])
 	list[i] = change{start: at, end: at, insert: img, before: at, after: at, kind: pixelChange}
 	return list
-}
-
-// decoderOf returns the character set of a label; nil is UTF-8, or one that is not
-// known, of which the ASCII is shown all the same.
-func decoderOf(charset string) encoding.Encoding {
-	if charset == "" || strings.EqualFold(charset, "utf-8") {
-		return nil
-	}
-	e, err := htmlindex.Get(strings.ToLower(charset))
-	if err != nil {
-		return nil
-	}
-	return e
 }
