@@ -136,7 +136,7 @@ func (m *message) policy(key token.Message) rewrite.Policy {
 		recipient = 1
 	}
 	p := rewrite.Policy{
-		Opens: tr.Opens, Clicks: tr.Clicks,
+		Opens: tr.Opens, Clicks: tr.Clicks, Text: tr.PlainText,
 		ExcludeDomains: tr.ExcludeDomains, ExcludeSelectors: tr.ExcludeSelectors,
 		BaseURL: tr.URL,
 		Pixel:   func() string { return tr.URL + "/o/" + tr.Ring.Open(key, recipient) + ".gif" },

@@ -69,6 +69,7 @@ type Server struct {
 // Tracking says what is done to a message unless its sender says otherwise.
 type Tracking struct {
 	Opens, Clicks    bool
+	PlainText        bool // links of text/plain parts too; counts only with Clicks
 	ExcludeDomains   []string
 	ExcludeSelectors []string
 	// URL is the tracker's public base URL; it matches

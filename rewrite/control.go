@@ -61,7 +61,7 @@ func (w *wishes) control(block []byte, fs []field) (edits Edits, tags []string) 
 			w.nonsense(name, v, contradiction[name])
 		}
 	}
-	if yes, ok := yesNo(said["x-track"]); ok && !yes && !w.Opens && !w.Clicks {
+	if yes, ok := yesNo(said["x-track"]); ok && !yes && !w.Opens && !w.Clicks && !w.Text {
 		w.because(reasonSwitched)
 	}
 	for _, f := range fs {
@@ -83,11 +83,11 @@ func (w *wishes) say(name, v string) (ok bool) {
 	case "x-track":
 		switch strings.ToLower(v) {
 		case "opens":
-			w.Opens, w.Clicks, ok = true, false, true
+			w.Opens, w.Clicks, w.Text, ok = true, false, false, true
 		case "clicks":
 			w.Opens, w.Clicks, ok = false, true, true
 		default:
-			w.Opens, w.Clicks = yes, yes
+			w.Opens, w.Clicks, w.Text = yes, yes, w.Text && yes
 		}
 	case "x-track-opens":
 		w.Opens = yes
@@ -98,7 +98,7 @@ func (w *wishes) say(name, v string) (ok bool) {
 		case "text":
 			w.Clicks, w.Text, ok = false, true, true
 		default:
-			w.Clicks = yes
+			w.Clicks, w.Text = yes, w.Text && yes
 		}
 	case "x-track-exclude":
 		return w.exclude(v)

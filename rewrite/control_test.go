@@ -71,7 +71,7 @@ var controlCases = []struct {
 	{"X-Track-Clicks: off\r\n", opensOnly, none, ""},
 	{"X-Track-Clicks: html\r\n", both, clicksOnly, ""},
 	{"X-Track-Clicks: all\r\n", both, clicksOnly, ""},
-	{"X-Track-Clicks: text\r\n", opensOnly, none, reasonNoPlain},
+	{"X-Track-Clicks: text\r\n", opensOnly, none, ""},
 
 	// The finer field wins over the coarse one, whatever their order.
 	{"X-Track: off\r\nX-Track-Opens: on\r\n", opensOnly, opensOnly, ""},

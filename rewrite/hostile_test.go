@@ -67,6 +67,12 @@ func hostile(n int) map[string]string {
 		"references":          header("References: <a@b>\r\n"),
 		"types":               header("Content-Type: text/html; a*1=b\r\n"),
 		"continued parameter": "Content-Type: text/html" + strings.Repeat(";a*=b", min(n, MaxHeader/2)/5) + "\r\n\r\n<p>",
+		"text links":          "\r\n" + strings.Repeat("http://x.example/ ", n/18),
+		"text brackets":       "\r\nhttp://x.example/" + strings.Repeat("(", n/2) + strings.Repeat(")", n/2),
+		"text, all closed":    "\r\nhttp://x.example/" + strings.Repeat(")", n),
+		"text schemes":        "\r\n" + strings.Repeat("http://", n/7),
+		"escapes":             page("\x1b$B\x1b(B"),
+		"tildes":              page("~{~"),
 		"nothing":             strings.Repeat("\x00", n),
 	}
 }
@@ -83,7 +89,7 @@ func TestCostIsLinear(t *testing.T) {
 			best := time.Hour
 			for range 2 {
 				start := time.Now()
-				if _, _, err := Plan(strings.NewReader(message), int64(len(message)), tracking()); err != nil {
+				if _, _, err := Plan(strings.NewReader(message), int64(len(message)), plainText()); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 				best = min(best, time.Since(start))
@@ -152,7 +158,7 @@ func TestFaultLeavesTheLeaf(t *testing.T) {
 // check holds what is true of every message.
 func check(t *testing.T, m []byte) {
 	t.Helper()
-	e, r := plan(t, m, tracking())
+	e, r := plan(t, m, plainText())
 	inOrder(t, e, len(m))
 	edited := apply(t, m, e, 64<<10)
 	if got := undo(edited, m, e); !bytes.Equal(got, m) {

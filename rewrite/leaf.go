@@ -22,6 +22,7 @@ type changeKind uint8
 
 const (
 	linkChange changeKind = iota
+	textChange            // a link of plain text, where no line end may go: before and after do not count
 	pixelChange
 	removalChange // an attribute goes, or becomes a line end
 )
@@ -95,7 +96,7 @@ func (identity) encode(b, _ []byte, changes []change, offset int64, drop func(ch
 			col += c.start - prev
 		}
 		tail := toLineEnd(b[c.end:min(len(b), c.end+MaxLine+2)])
-		if i+1 < len(changes) {
+		if i+1 < len(changes) && c.kind != textChange {
 			tail = min(tail, max(0, changes[i+1].before-c.end))
 		}
 		n := len(c.insert)
@@ -108,6 +109,11 @@ func (identity) encode(b, _ []byte, changes []change, offset int64, drop func(ch
 		if c.kind == removalChange {
 			add(c.start, c.end, eol)
 			prev, col = c.end, 0
+			continue
+		}
+		if c.kind == textChange {
+			drop(c)
+			prev, col = c.end, col+c.end-c.start
 			continue
 		}
 		breaks := c.before >= prev && lead < col // else its line starts there already

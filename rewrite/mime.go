@@ -21,6 +21,9 @@ type part struct {
 	reason     string // why it must not be touched after all
 }
 
+// plain reports text without markup.
+func (p part) plain() bool { return p.media.value == "text/plain" }
+
 // walker goes through one message.
 type walker struct {
 	r    io.ReaderAt
@@ -33,6 +36,7 @@ type walker struct {
 	parts  int
 	tail   [2]byte
 	leaf   func(part) error // called for each eligible leaf
+	text   bool             // text/plain leaves are eligible too
 	capped string           // the limit for which something was passed over
 	passed string           // why a part was passed over that may be what people read
 }
@@ -248,7 +252,7 @@ func (w *walker) entity(block []byte, body int64, c context) (delimiter, error) 
 	if w.passed == "" {
 		w.passed = sealed(p.media)
 	}
-	eligible := c.eligible && p.media.value == "text/html" && !isAttachment(block, fs, p.media)
+	eligible := c.eligible && (p.media.value == "text/html" || w.text && p.plain()) && !isAttachment(block, fs, p.media)
 	p.encoding, p.reason = transferEncoding(block, fs)
 	d, err := w.next(body)
 	if err != nil || !eligible {

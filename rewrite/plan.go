@@ -36,6 +36,7 @@ func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error)
 	if policy.BaseURL != "" {
 		p.ours = strings.ToLower(policy.BaseURL) + "/"
 	}
+	p.Text = p.Text && p.Clicks
 	p.edits, p.report.Header.Tags = p.control(block, fs)
 	top := parseMedia(first(block, fs, "content-type"))
 	why := policy.Untouched
@@ -51,7 +52,7 @@ func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error)
 				p.unsubscribe[target] = true
 			}
 		}
-		p.walker.leaf = p.leaf
+		p.walker.leaf, p.walker.text = p.leaf, p.Text
 		// The block may be overwritten from here on: it is the walker's window.
 		if _, err = p.walker.entity(block, body, context{eligible: true, initial: "text/plain"}); err != nil {
 			return nil, Report{}, err
@@ -62,9 +63,6 @@ func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error)
 			p.because(p.walker.passed)
 		} else if wanted && p.leaves == 0 {
 			p.because(reasonNoHTML)
-		}
-		if p.Text && !p.Clicks {
-			p.because(reasonNoPlain)
 		}
 	} else {
 		p.because(why)
@@ -84,7 +82,9 @@ type planner struct {
 
 // leaf plans one leaf. It is pure: a fault leaves the plan as it was (RW-35).
 func (p *planner) leaf(part part) error {
-	p.leaves++
+	if !part.plain() {
+		p.leaves++
+	}
 	if part.reason == "" && part.end-part.start > MaxLeaf {
 		part.reason = reasonLeaf
 	}
@@ -117,7 +117,12 @@ func (p *planner) leaf(part part) error {
 		p.because(cmp.Or(why, reasonCharset))
 		return nil
 	}
-	changes := p.changes(scanPage(scanned, content, decoderOf(charset)))
+	var changes []change
+	if part.plain() {
+		changes = p.textChanges(scanned, strings.EqualFold(part.media.params["delsp"], "yes"))
+	} else {
+		changes = p.changes(scanPage(scanned, content, decoderOf(charset)))
+	}
 	p.edits = append(p.edits, c.encode(encoded, content, changes, part.start, p.dropped)...)
 	return nil
 }
@@ -125,7 +130,7 @@ func (p *planner) leaf(part part) error {
 // dropped takes a link back that does not fit on its line.
 func (p *planner) dropped(c change) {
 	switch c.kind {
-	case linkChange:
+	case linkChange, textChange:
 		l := &p.report.Links[c.link]
 		l.Tracked, l.Rule = false, RuleTooLong
 	case pixelChange:
@@ -145,34 +150,13 @@ func (p *planner) changes(page *page) []change {
 		for len(marks) > 0 && marks[0].start < l.start {
 			list, marks = append(list, removal(page.src, marks[0])), marks[1:]
 		}
-		link := Link{N: len(p.report.Links) + 1, URL: l.target, Text: l.text}
-		target, ok := safeTarget(l.target)
-		if ok {
-			link.URL = target
-			link.Rule = p.rule(link.N, target, link.Text, excluded[i])
-		} else {
-			link.URL = strings.ToValidUTF8(link.URL, "\uFFFD")
-			link.Rule = RuleUnsafe
-			if !p.Clicks {
-				link.Rule = RuleOff
-			}
-		}
-		if link.Rule == "" {
-			url := p.Link(link.N, target)
-			link.Tracked = url != ""
-			if link.Tracked {
-				list = append(list, change{start: l.start, end: l.end, insert: url, before: l.attr, after: l.attrEnd, link: len(p.report.Links)})
-				grown += len(url) - (l.end - l.start)
-				p.report.Clicks = true
-			} else {
-				link.Rule = RuleTooLong
-			}
-		}
-		if link.N <= MaxLinks {
-			p.report.Links = append(p.report.Links, link)
-		} else {
-			p.because("more than " + strconv.Itoa(MaxLinks) + " links")
+		url, more := p.judge(l.target, l.text, l.text, excluded[i], p.Clicks)
+		if !more {
 			break
+		}
+		if url != "" {
+			list = append(list, change{start: l.start, end: l.end, insert: url, before: l.attr, after: l.attrEnd, link: len(p.report.Links) - 1})
+			grown += len(url) - (l.end - l.start)
 		}
 	}
 	for _, m := range marks {
@@ -183,6 +167,62 @@ func (p *planner) changes(page *page) []change {
 		list = p.withPixel(list, page, grown)
 	}
 	return list
+}
+
+// judge decides about the next link and puts it into the report. It returns its
+// tracking URL, or "" if it stays as it is; more is false past the limit of links.
+func (p *planner) judge(url, shown, visible, excluded string, wanted bool) (tracking string, more bool) {
+	link := Link{N: len(p.report.Links) + 1, URL: strings.ToValidUTF8(url, "\uFFFD"), Text: shown}
+	if link.N > MaxLinks {
+		p.because("more than " + strconv.Itoa(MaxLinks) + " links")
+		return "", false
+	}
+	target, ok := safeTarget(url)
+	if ok {
+		link.URL = target
+	}
+	switch {
+	case !wanted:
+		link.Rule = RuleOff
+	case !ok:
+		link.Rule = RuleUnsafe
+	default:
+		link.Rule = p.rule(link.N, target, visible, excluded)
+	}
+	if link.Rule == "" {
+		if tracking = p.Link(link.N, target); tracking == "" {
+			link.Rule = RuleTooLong
+		}
+	}
+	if link.Tracked = tracking != ""; link.Tracked {
+		p.report.Clicks = true
+	}
+	p.report.Links = append(p.report.Links, link)
+	return tracking, true
+}
+
+// textChanges decides about the links of a plain text, whose shadow is src.
+func (p *planner) textChanges(src []byte, delsp bool) (list []change) {
+	for _, l := range textLinks(src, delsp) {
+		url := string(src[l.start:l.end])
+		excluded := ""
+		if l.unsure {
+			excluded = RuleUnsure
+		}
+		tracking, more := p.judge(url, cutText(url), "", excluded, true)
+		if !more {
+			break
+		}
+		if tracking != "" {
+			list = append(list, change{start: l.start, end: l.end, insert: tracking, kind: textChange, link: len(p.report.Links) - 1})
+		}
+	}
+	return list
+}
+
+// cutText is a URL as its own visible text.
+func cutText(url string) string {
+	return strings.ToValidUTF8(url[:min(len(url), maxText)], "")
 }
 
 // removal takes an attribute out, with the blank before it unless that parts its

@@ -21,7 +21,6 @@ const (
 	reasonPartHeader = "a part's header too long"
 	reasonFault      = "a fault of the rewriter"
 	reasonSwitched   = "switched off by X-Track"
-	reasonNoPlain    = "links in plain text are not tracked in this version"
 	reasonUnknown    = "unknown field "
 	reasonNonsense   = "not understood: "
 	reasonContradict = "contradicts itself: "

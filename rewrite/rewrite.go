@@ -24,7 +24,7 @@ const (
 type Policy struct {
 	Opens  bool // put an open pixel into the first HTML leaf
 	Clicks bool // route the links of HTML leaves through tracking URLs
-	Text   bool // route links of text/plain leaves too; only with Clicks
+	Text   bool // route links of text/plain leaves too; counts only with Clicks
 
 	// ExcludeDomains are host names that are not tracked, each with its
 	// subdomains. Case does not matter.
@@ -120,7 +120,7 @@ const (
 	RuleUnsubscribe = "List-Unsubscribe"    // equal to a target of that field
 	RuleVisibleURL  = "visible text is URL" // would raise a phishing warning
 	RuleOwn         = "own tracking link"
-	RuleTooLong     = "too long"   // no tracking URL of acceptable length
-	RuleUnsafe      = "unsafe URL" // control characters, backslash, no host
-	RuleTooMany     = "too many links"
+	RuleTooLong     = "too long"    // no tracking URL of acceptable length
+	RuleUnsafe      = "unsafe URL"  // control characters, backslash, no host
+	RuleUnsure      = "unclear end" // in plain text: where the URL ends cannot be told
 )

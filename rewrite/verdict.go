@@ -107,10 +107,6 @@ func matchPattern(url, pattern string) bool {
 func (w *wishes) rule(n int, target, text string, excluded string) string {
 	host := hostOf(target)
 	switch {
-	case !w.Clicks:
-		return RuleOff
-	case n > MaxLinks:
-		return RuleTooMany
 	case w.ours != "" && (foldPrefixString(target, w.ours) || strings.EqualFold(target, w.ours[:len(w.ours)-1])):
 		return RuleOwn
 	case w.unsubscribe[target]:

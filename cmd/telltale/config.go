@@ -61,7 +61,7 @@ type Route struct {
 type Track struct {
 	Opens             bool     `yaml:"opens"`
 	Clicks            bool     `yaml:"clicks"`
-	PlainText         bool     `yaml:"plain_text"`          // links in text/plain. Not in this version
+	PlainText         bool     `yaml:"plain_text"`          // links in text/plain too; only with clicks
 	ExcludeDomains    []string `yaml:"exclude_domains"`     // with their subdomains
 	ExcludeSelectors  []string `yaml:"exclude_selectors"`   // CSS
 	Dialects          []string `yaml:"dialects"`            // Not in this version

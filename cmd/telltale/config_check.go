@@ -164,7 +164,6 @@ func (c *checker) track() {
 	if err := rewrite.CheckSelectors(t.ExcludeSelectors); err != nil {
 		c.fault("track.exclude_selectors", "%v; write CSS, such as .class or #id", err)
 	}
-	c.notYet("track.plain_text", t.PlainText, "set it to false: links in plain text stay as they are")
 	c.notYet("track.dialects", len(t.Dialects) > 0, "remove it and use X-Track fields")
 	c.notYet("track.recipients_off_file", t.RecipientsOffFile != "", "remove it")
 	c.notYet("track.dkim", len(t.DKIM) > 0, "remove it and let the upstream sign")

@@ -82,7 +82,7 @@ func previewPolicy(c *cobra.Command, o *options) (rewrite.Policy, error) {
 		base = previewURL
 	}
 	return rewrite.Policy{
-		Opens: cfg.Track.Opens, Clicks: cfg.Track.Clicks,
+		Opens: cfg.Track.Opens, Clicks: cfg.Track.Clicks, Text: cfg.Track.PlainText,
 		ExcludeDomains: cfg.Track.ExcludeDomains, ExcludeSelectors: cfg.Track.ExcludeSelectors,
 		BaseURL: base,
 		Pixel:   func() string { return base + "/o/token.gif" },

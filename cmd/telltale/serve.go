@@ -126,7 +126,7 @@ func start(cfg *Config, log *slog.Logger, now func() time.Time) (*app, error) {
 		Trusted: prefixes(cfg.Relay.TrustedNetworks), MaxMessageSize: int64(cfg.Relay.MaxMessageSize),
 		MaxRecipients: cfg.Relay.MaxRecipients, Store: a.store, Log: log, Now: now,
 		Tracking: relay.Tracking{
-			Opens: cfg.Track.Opens, Clicks: cfg.Track.Clicks, ExcludeDomains: cfg.Track.ExcludeDomains,
+			Opens: cfg.Track.Opens, Clicks: cfg.Track.Clicks, PlainText: cfg.Track.PlainText, ExcludeDomains: cfg.Track.ExcludeDomains,
 			ExcludeSelectors: cfg.Track.ExcludeSelectors, URL: cfg.Tracker.URL, Ring: ring,
 		},
 	}
