@@ -30,7 +30,8 @@ check:
 FUZZTIME ?= 60s
 fuzz:
 	for t in relay:FuzzDotWriter relay:FuzzReply relay:FuzzPath tracker/token:FuzzToken cmd/telltale:FuzzConfig \
-	  rewrite:FuzzPlan rewrite:FuzzTokens rewrite:FuzzQuotedPrintable rewrite:FuzzBase64 rewrite:FuzzAttr rewrite:FuzzParams; do \
+	  rewrite:FuzzPlan rewrite:FuzzTokens rewrite:FuzzQuotedPrintable rewrite:FuzzBase64 rewrite:FuzzAttr rewrite:FuzzParams \
+	  rewrite:FuzzUnwrap rewrite:FuzzText; do \
 	  go test -run xxx -fuzz "^$${t#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$${t%:*} || exit 1; done
 
 bench:

@@ -147,6 +147,7 @@ func (m *message) policy(key token.Message) rewrite.Policy {
 			}
 			return u
 		},
+		ClickToken: tr.Ring.ClickTarget, OpenToken: tr.Ring.OpenOurs,
 	}
 	if m.s.t.from == "<>" {
 		p.Untouched = reasonSender

@@ -13,6 +13,7 @@ import (
 
 	"telltale/relay/relaytest"
 	"telltale/store"
+	"telltale/tracker/token"
 )
 
 // give sends a message and returns the reply to its final dot.
@@ -80,6 +81,36 @@ func TestHTMLIsTracked(t *testing.T) {
 	data = regexp.MustCompile(`<img [^>]*>`).ReplaceAllString(data, "")
 	if data != htmlMail {
 		t.Errorf("outside the spans\ngot  %q\nwant %q", data, htmlMail)
+	}
+}
+
+// A reply that quotes our message goes out without our old links and pixel; its own
+// links are tracked, also when it goes over the wire in quoted-printable.
+func TestReplyIsUnwrapped(t *testing.T) {
+	w := start(t, &relaytest.Upstream{}, nil)
+	ring := w.srv.Tracking.Ring
+	c := w.hello()
+	c.envelope()
+	old := w.srv.Tracking.URL + "/c/" + ring.Click(token.Message{1}, 1, 1, "https://example.com/?a=1&b=2")
+	quote := func(link, pixel string) string {
+		return "Message-ID: <r@example.com>\r\nIn-Reply-To: <2@example.com>\r\nContent-Type: text/html\r\n\r\n<p><a href=\"https://example.net/\">new</a></p>\r\n" +
+			"<blockquote type=\"cite\"><a href=\"" + link + "\">go</a>" + pixel + "</blockquote>\r\n"
+	}
+	if got := c.give(quote(old, `<img src="`+w.srv.Tracking.URL+`/o/`+ring.Open(token.Message{1}, 1)+`.gif">`)); !strings.HasPrefix(got, "250 ") {
+		t.Fatal(got)
+	}
+	data := string(w.one().Data)
+	urls := trackingURL.FindAllStringSubmatch(data, -1)
+	if len(urls) != 2 {
+		t.Fatalf("%d tracking URLs in %q, want that of the new link and the new pixel", len(urls), data)
+	}
+	data = strings.Replace(data, urls[0][0], "https://example.net/", 1)
+	data = strings.Replace(data, `<img src="`+urls[1][0]+`.gif" width="1" height="1" border="0" alt="">`, "", 1)
+	if want := quote("https://example.com/?a=1&amp;b=2", "") + "\r\n"; data != want { // the pixel was a line of its own, at the end
+		t.Errorf("got  %q\nwant %q", data, want)
+	}
+	if m := w.record("r@example.com"); len(m.Links) != 2 || !m.Links[0].Tracked || m.Links[1].Tracked || m.Links[1].URL != "https://example.com/?a=1&b=2" {
+		t.Errorf("links %+v", m.Links)
 	}
 }
 

@@ -24,23 +24,27 @@ type htmlLink struct {
 
 // page is what a scan has found.
 type page struct {
-	src     []byte // what is scanned
-	raw     []byte // what stands there, octet for octet: other than src in a shadow alone
-	links   []htmlLink
-	tracks  bool        // "data-track" occurs somewhere
-	marks   []attribute // data-track attributes
-	off     bool        // one of them says off
-	pixel   int         // where the pixel goes at the bottom
-	top     int         // behind <body>; -1 if there is none
-	open    int         // the link whose text runs, -1 for none
-	targets []span      // of links, in words
-	words   []byte      // targets, later texts: one allocation for all
+	src    []byte // what is scanned
+	raw    []byte // what stands there, octet for octet: other than src in a shadow alone
+	links  []htmlLink
+	tracks bool        // "data-track" occurs somewhere
+	marks  []attribute // data-track attributes
+	off    bool        // one of them says off
+	pixel  int         // where the pixel goes at the bottom
+	top    int         // behind <body>; -1 if there is none
+	open   int         // the link whose text runs, -1 for none
+
+	ownPixel func(src string) bool // nil if no image is looked at
+	texts    []span                // text between tags with a URL in it
+	pixels   []span                // images that ownPixel has named
+	targets  []span                // of links, in words
+	words    []byte                // targets, later texts: one allocation for all
 }
 
 // scanPage scans a whole leaf, by its shadow. enc decodes visible text; nil is
-// UTF-8.
-func scanPage(src, raw []byte, enc encoding.Encoding) *page {
-	p := &page{src: src, raw: raw, top: -1, open: -1, tracks: foldIndex(src, "data-track") >= 0}
+// UTF-8. ownPixel reports images that are to go, by their URL.
+func scanPage(src, raw []byte, enc encoding.Encoding, ownPixel func(string) bool) *page {
+	p := &page{src: src, raw: raw, top: -1, open: -1, tracks: foldIndex(src, "data-track") >= 0, ownPixel: ownPixel}
 	body, html, cut := -1, -1, -1
 	open := -1 // the start tag whose raw text runs, or whose end tag is awaited
 	s := scanner{src: src}
@@ -73,6 +77,9 @@ func scanPage(src, raw []byte, enc encoding.Encoding) *page {
 		case textToken:
 			if t.end == len(src) && bytes.HasSuffix(src[t.start:], []byte("</")) {
 				cut = t.end - len("</") // with the pixel behind it, it would be a tag
+			}
+			if open < 0 && bytes.Contains(src[t.start:t.end], []byte("://")) {
+				p.texts = append(p.texts, span{t.start, t.end})
 			}
 		}
 	}
@@ -125,6 +132,10 @@ func (p *page) startTag(t htmlToken, comment int) {
 	if isLink && t.name[0]|0x20 == 'a' {
 		p.close(t.start) // a link ends where the next begins
 	}
+	if p.isOwnPixel(t) {
+		p.pixels = append(p.pixels, span{t.start, t.end})
+		return
+	}
 	if !isLink && !p.tracks {
 		return
 	}
@@ -164,6 +175,23 @@ func (p *page) startTag(t htmlToken, comment int) {
 	p.targets = append(p.targets, span{from, len(words)})
 	if !foldEqual(t.name, "area") { // it is void: no text belongs to it
 		p.open = len(p.links) - 1
+	}
+}
+
+// isOwnPixel reports an image tag that loads a pixel of ours.
+func (p *page) isOwnPixel(t htmlToken) bool {
+	if p.ownPixel == nil || !foldEqual(t.name, "img") || !hasToken(p.src[t.start:t.end]) {
+		return false
+	}
+	a := attrScanner{src: p.src[:t.end], pos: t.attrs}
+	for {
+		x, ok := a.next()
+		if !ok {
+			return false
+		}
+		if foldEqual(p.src[x.start:x.nameEnd], "src") {
+			return p.ownPixel(attrValue(p.src[x.valueStart:x.valueEnd]))
+		}
 	}
 }
 

@@ -15,8 +15,10 @@ type change struct {
 	insert        string
 	before, after int
 	kind          changeKind
-	link          int // index in the report, for linkChange
+	link          int // index in the report, for linkChange and textChange; or noLink
 }
+
+const noLink = -1
 
 type changeKind uint8
 

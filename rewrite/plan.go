@@ -9,6 +9,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/html"
 )
 
 // topPixel is the size of rewritten HTML in octets from which the pixel goes to
@@ -52,7 +54,7 @@ func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error)
 				p.unsubscribe[target] = true
 			}
 		}
-		p.walker.leaf, p.walker.text = p.leaf, p.Text
+		p.walker.leaf, p.walker.text = p.leaf, p.Text || p.ClickToken != nil
 		// The block may be overwritten from here on: it is the walker's window.
 		if _, err = p.walker.entity(block, body, context{eligible: true, initial: "text/plain"}); err != nil {
 			return nil, Report{}, err
@@ -88,8 +90,12 @@ func (p *planner) leaf(part part) error {
 	if part.reason == "" && part.end-part.start > MaxLeaf {
 		part.reason = reasonLeaf
 	}
+	because := p.because
+	if part.plain() && !p.Text {
+		because = func(string) {} // nobody has asked for links in it
+	}
 	if part.reason != "" {
-		p.because(part.reason)
+		because(part.reason)
 		return nil
 	}
 	encoded, err := p.walker.bytes(part.start, part.end)
@@ -106,7 +112,7 @@ func (p *planner) leaf(part part) error {
 	c, charset := codecFor(part.encoding), part.media.params["charset"]
 	content, ok := c.decode(encoded)
 	if !ok {
-		p.because(reasonBase64)
+		because(reasonBase64)
 		return nil
 	}
 	if w, text, ok := widen(c, content, charset); ok {
@@ -114,14 +120,14 @@ func (p *planner) leaf(part part) error {
 	}
 	scanned, whole := shadow(content)
 	if why := untouchable(content, charset); why != "" || !whole {
-		p.because(cmp.Or(why, reasonCharset))
+		because(cmp.Or(why, reasonCharset))
 		return nil
 	}
 	var changes []change
 	if part.plain() {
 		changes = p.textChanges(scanned, strings.EqualFold(part.media.params["delsp"], "yes"))
 	} else {
-		changes = p.changes(scanPage(scanned, content, decoderOf(charset)))
+		changes = p.changes(scanPage(scanned, content, decoderOf(charset), p.oldPixel()))
 	}
 	p.edits = append(p.edits, c.encode(encoded, content, changes, part.start, p.dropped)...)
 	return nil
@@ -131,8 +137,13 @@ func (p *planner) leaf(part part) error {
 func (p *planner) dropped(c change) {
 	switch c.kind {
 	case linkChange, textChange:
-		l := &p.report.Links[c.link]
-		l.Tracked, l.Rule = false, RuleTooLong
+		if c.link == noLink {
+			p.report.Unwrapped--
+		} else if l := &p.report.Links[c.link]; l.Tracked {
+			l.Tracked, l.Rule = false, RuleTooLong
+		} else {
+			p.report.Unwrapped--
+		}
 	case pixelChange:
 		p.report.Opens = false
 		p.because("no room for the pixel in its line")
@@ -145,22 +156,29 @@ func (p *planner) changes(page *page) []change {
 	var list []change
 	grown := 0
 	excluded := page.exclusions(p.ExcludeSelectors)
-	marks := page.marks
 	for i, l := range page.links {
-		for len(marks) > 0 && marks[0].start < l.start {
-			list, marks = append(list, removal(page.src, marks[0])), marks[1:]
-		}
 		url, more := p.judge(l.target, l.text, l.text, excluded[i], p.Clicks)
 		if !more {
 			break
 		}
 		if url != "" {
+			url = html.EscapeString(url) // that of a tracking URL is itself
 			list = append(list, change{start: l.start, end: l.end, insert: url, before: l.attr, after: l.attrEnd, link: len(p.report.Links) - 1})
 			grown += len(url) - (l.end - l.start)
 		}
 	}
-	for _, m := range marks {
-		list = append(list, removal(page.src, m))
+	own := p.ownInHTML(page.src, page.texts)
+	p.report.Unwrapped += len(own)
+	p.report.OldPixels += len(page.pixels)
+	if len(page.marks)+len(page.pixels)+len(own) > 0 {
+		for _, m := range page.marks {
+			list = append(list, removal(page.src, m))
+		}
+		for _, x := range page.pixels {
+			list = append(list, change{start: x.start, end: x.end, before: x.start, after: x.end, kind: removalChange})
+		}
+		list = append(list, inText(own)...)
+		byStart(list)
 	}
 	if p.Opens && !p.report.Opens {
 		p.report.Opens = true
@@ -169,9 +187,18 @@ func (p *planner) changes(page *page) []change {
 	return list
 }
 
-// judge decides about the next link and puts it into the report. It returns its
-// tracking URL, or "" if it stays as it is; more is false past the limit of links.
-func (p *planner) judge(url, shown, visible, excluded string, wanted bool) (tracking string, more bool) {
+// oldPixel returns what reports an old pixel of ours, nil if nothing can.
+func (p *planner) oldPixel() func(string) bool {
+	if p.OpenToken == nil {
+		return nil
+	}
+	return p.ownPixel
+}
+
+// judge decides about the next link and puts it into the report. It returns the
+// URL that takes its place: its tracking URL, its target if it is a tracking URL
+// of ours, or "" if it stays as it is. more is false past the limit of links.
+func (p *planner) judge(url, shown, visible, excluded string, wanted bool) (instead string, more bool) {
 	link := Link{N: len(p.report.Links) + 1, URL: strings.ToValidUTF8(url, "\uFFFD"), Text: shown}
 	if link.N > MaxLinks {
 		p.because("more than " + strconv.Itoa(MaxLinks) + " links")
@@ -181,7 +208,16 @@ func (p *planner) judge(url, shown, visible, excluded string, wanted bool) (trac
 	if ok {
 		link.URL = target
 	}
+	own, token := p.ownTarget(url)
+	if own != "" {
+		link.URL, instead = own, own
+		p.report.Unwrapped++
+	}
 	switch {
+	case own != "":
+		link.Rule = RuleOwn
+	case token:
+		link.Rule = RuleForeign
 	case !wanted:
 		link.Rule = RuleOff
 	case !ok:
@@ -190,33 +226,45 @@ func (p *planner) judge(url, shown, visible, excluded string, wanted bool) (trac
 		link.Rule = p.rule(link.N, target, visible, excluded)
 	}
 	if link.Rule == "" {
-		if tracking = p.Link(link.N, target); tracking == "" {
+		if instead = p.Link(link.N, target); instead == "" {
 			link.Rule = RuleTooLong
 		}
-	}
-	if link.Tracked = tracking != ""; link.Tracked {
-		p.report.Clicks = true
+		if link.Tracked = instead != ""; link.Tracked {
+			p.report.Clicks = true
+		}
 	}
 	p.report.Links = append(p.report.Links, link)
-	return tracking, true
+	return instead, true
 }
 
 // textChanges decides about the links of a plain text, whose shadow is src.
 func (p *planner) textChanges(src []byte, delsp bool) (list []change) {
+	own := p.ownInText(src)
+	p.report.Unwrapped += len(own)
+	if list = inText(own); !p.Text {
+		return list
+	}
 	for _, l := range textLinks(src, delsp) {
 		url := string(src[l.start:l.end])
+		for len(own) > 0 && own[0].end <= l.start {
+			own = own[1:]
+		}
+		if len(own) > 0 && own[0].start < l.end {
+			continue // it has its change
+		}
 		excluded := ""
 		if l.unsure {
 			excluded = RuleUnsure
 		}
-		tracking, more := p.judge(url, cutText(url), "", excluded, true)
+		instead, more := p.judge(url, cutText(url), "", excluded, true)
 		if !more {
 			break
 		}
-		if tracking != "" {
-			list = append(list, change{start: l.start, end: l.end, insert: tracking, kind: textChange, link: len(p.report.Links) - 1})
+		if instead != "" {
+			list = append(list, change{start: l.start, end: l.end, insert: instead, kind: textChange, link: len(p.report.Links) - 1})
 		}
 	}
+	byStart(list)
 	return list
 }
 

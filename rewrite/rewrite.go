@@ -50,6 +50,14 @@ type Policy struct {
 	// in the same alphabet, or "" if there can be none (the URL would be too
 	// long); the link is then left as it is.
 	Link func(n int, target string) string
+
+	// ClickToken says what the last segment of a tracking URL is: token that it is
+	// the click token of some telltale, target where it leads if it is ours. Our
+	// links become their targets again. Without it nothing is unwrapped.
+	ClickToken func(segment string) (target string, token bool)
+	// OpenToken reports the segment of an open pixel of ours. Such images are taken
+	// out.
+	OpenToken func(segment string) bool
 }
 
 // Kind says what an edit is for.
@@ -86,6 +94,9 @@ type Report struct {
 	// Links are all http and https links of the leaves that may be rewritten,
 	// in order of appearance, numbered from 1.
 	Links []Link
+	// Unwrapped counts links of ours that become their targets again, OldPixels the
+	// pixels of ours that are taken out: what a reply quotes.
+	Unwrapped, OldPixels int
 }
 
 // Header is what is kept of a message's header block, decoded for showing.
@@ -119,7 +130,8 @@ const (
 	RuleSelector    = "excluded selector"   // track.exclude_selectors
 	RuleUnsubscribe = "List-Unsubscribe"    // equal to a target of that field
 	RuleVisibleURL  = "visible text is URL" // would raise a phishing warning
-	RuleOwn         = "own tracking link"
+	RuleOwn         = "own tracking link"   // in a reply, say; it becomes its target again
+	RuleForeign     = "another's tracking link"
 	RuleTooLong     = "too long"    // no tracking URL of acceptable length
 	RuleUnsafe      = "unsafe URL"  // control characters, backslash, no host
 	RuleUnsure      = "unclear end" // in plain text: where the URL ends cannot be told

@@ -82,7 +82,7 @@ func isWordOctet(c byte) bool { return isLetter(c) || c >= '0' && c <= '9' || c 
 
 // angleEnd returns where a URL in angle brackets ends (RFC 3986 appendix C), or -1.
 func angleEnd(src []byte, start, to int) int {
-	i := bytes.IndexAny(src[start:to], "> \t<\"")
+	i := bytes.IndexFunc(src[start:to], func(r rune) bool { return r <= ' ' || r == '>' || r == '<' || r == '"' })
 	if i < 0 || src[start+i] != '>' {
 		return -1
 	}

@@ -207,3 +207,39 @@ func TestRandomText(t *testing.T) {
 		}
 	}
 }
+
+// FuzzText: whatever is found in a text is a URL of it, each once, in order, and
+// nothing but those octets is changed.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{"see https://ex.com/a. (http://ex.com/b(c)) <https://ex.com/d>", "https://https://ex.com", "> http://q\r\n-- \r\nhttp://s", "http://a \r\nb", "https://ex.com/\xc3\xa9", "\x1b$Bhttp://x/\x1b(B"} {
+		f.Add(s, false)
+		f.Add(s, true)
+	}
+	f.Fuzz(func(t *testing.T, text string, delsp bool) {
+		end := 0
+		for _, l := range textLinks([]byte(text), delsp) {
+			url := text[l.start:l.end]
+			if l.start < end || !isWebScheme([]byte(url[:strings.Index(url, "//")+2])) || strings.ContainsAny(url, " \t\r\n<>\"") {
+				t.Errorf("%q: a link %q at %d, the one before ends at %d", text, url, l.start, end)
+			}
+			end = l.end
+		}
+		p := tracking()
+		p.Text = true
+		m := []byte("Content-Type: text/plain\r\n\r\n" + text)
+		e, r := plan(t, m, p)
+		inOrder(t, e, len(m))
+		n := 0
+		for _, l := range r.Links {
+			if l.Tracked {
+				n++
+			}
+		}
+		if n != len(e) {
+			t.Errorf("%q: %d links tracked, %d edits", text, n, len(e))
+		}
+		if back := undo(apply(t, m, e, 4096), m, e); !bytes.Equal(back, m) {
+			t.Errorf("%q: taking the edits back gives %q", m, back)
+		}
+	})
+}

@@ -81,13 +81,18 @@ func previewPolicy(c *cobra.Command, o *options) (rewrite.Policy, error) {
 	if base == "" {
 		base = previewURL
 	}
-	return rewrite.Policy{
+	policy := rewrite.Policy{
 		Opens: cfg.Track.Opens, Clicks: cfg.Track.Clicks, Text: cfg.Track.PlainText,
 		ExcludeDomains: cfg.Track.ExcludeDomains, ExcludeSelectors: cfg.Track.ExcludeSelectors,
 		BaseURL: base,
 		Pixel:   func() string { return base + "/o/token.gif" },
 		Link:    func(n int, _ string) string { return fmt.Sprintf("%s/c/token%d", base, n) },
-	}, nil
+	}
+	// Without keys nothing of ours can be told in a reply.
+	if ring, err := readRing(cfg.KeysFile); err == nil {
+		policy.ClickToken, policy.OpenToken = ring.ClickTarget, ring.OpenOurs
+	}
+	return policy, nil
 }
 
 // preview is the stable JSON of a preview.
@@ -102,13 +107,15 @@ type preview struct {
 	NewSize   int64          `json:"new_size"` // octets of what would be sent
 	Links     []rewrite.Link `json:"links"`
 	Tracked   int            `json:"tracked"`
+	Unwrapped int            `json:"unwrapped"`  // links of ours that become their targets again
+	OldPixels int            `json:"old_pixels"` // pixels of ours that are taken out
 }
 
 func newPreview(r rewrite.Report, e rewrite.Edits, size int) preview {
 	p := preview{
 		MessageID: r.Header.MessageID, Subject: r.Header.Subject, Tags: append([]string{}, r.Header.Tags...),
 		Opens: r.Opens, Clicks: r.Clicks, Reason: r.Reason, Links: append([]rewrite.Link{}, r.Links...),
-		Size: int64(size), NewSize: e.Size(int64(size)),
+		Size: int64(size), NewSize: e.Size(int64(size)), Unwrapped: r.Unwrapped, OldPixels: r.OldPixels,
 	}
 	for _, l := range r.Links {
 		if l.Tracked {
@@ -144,6 +151,9 @@ func writeReport(w io.Writer, r rewrite.Report) error {
 			verdict = "not tracked: " + l.Rule
 		}
 		fmt.Fprintf(w, "%4d  %s\n      %q  %s\n", l.N, clean(l.URL), l.Text, verdict)
+	}
+	if r.Unwrapped+r.OldPixels > 0 {
+		fmt.Fprintf(w, "From an earlier message: %d links unwrapped, %d pixels taken out\n", r.Unwrapped, r.OldPixels)
 	}
 	_, err := fmt.Fprintf(w, "%d links: %d tracked, %d not\n", len(r.Links), tracked, len(r.Links)-tracked)
 	return err

@@ -156,6 +156,30 @@ func (r *Ring) ParseOpen(segment string) (Token, error) { return r.parse(open, s
 // does.
 func (r *Ring) ParseClick(segment string) (Token, error) { return r.parse(click, segment) }
 
+// ClickTarget says what a path segment is that mail brings: token that it has the
+// form of a click token, whoever signed it; target what ours leads to. One of a
+// revoked key has no target: it may be a forger's.
+func (r *Ring) ClickTarget(segment string) (target string, token bool) {
+	if t, err := r.ParseClick(segment); err == nil {
+		return t.URL, true
+	}
+	b, ok := decode(segment)
+	if !ok || len(b) < fixedSize+2+macSize || b[0] != version {
+		return "", false
+	}
+	_, rest, ok := number(b[fixedSize : len(b)-macSize])
+	if ok {
+		_, rest, ok = number(rest)
+	}
+	return "", ok && len(rest) > 4 && bytes.EqualFold(rest[:4], []byte("http"))
+}
+
+// OpenOurs reports an open token that one of our keys has signed, revoked or not.
+func (r *Ring) OpenOurs(segment string) bool {
+	_, err := r.ParseOpen(segment)
+	return err == nil || errors.Is(err, ErrRevoked)
+}
+
 func (r *Ring) parse(p purpose, segment string) (Token, error) {
 	b, ok := decode(segment)
 	if !ok || len(b) < fixedSize+1+macSize || b[0] != version {
