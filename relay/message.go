@@ -137,7 +137,7 @@ func (m *message) policy(key token.Message) rewrite.Policy {
 	}
 	p := rewrite.Policy{
 		Opens: tr.Opens, Clicks: tr.Clicks, Text: tr.PlainText,
-		ExcludeDomains: tr.ExcludeDomains, ExcludeSelectors: tr.ExcludeSelectors,
+		ExcludeDomains: tr.ExcludeDomains, ExcludeSelectors: tr.ExcludeSelectors, Dialects: tr.Dialects,
 		BaseURL: tr.URL,
 		Pixel:   func() string { return tr.URL + "/o/" + tr.Ring.Open(key, recipient) + ".gif" },
 		Link: func(n int, target string) string {

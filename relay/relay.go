@@ -72,6 +72,7 @@ type Tracking struct {
 	PlainText        bool // links of text/plain parts too; counts only with Clicks
 	ExcludeDomains   []string
 	ExcludeSelectors []string
+	Dialects         []string // rewrite.Policy
 	// URL is the tracker's public base URL; it matches
 	// ^https?://[a-z0-9:/._-]*[a-z0-9._-]$.
 	URL  string

@@ -6,6 +6,7 @@ package rewrite
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,14 +29,37 @@ func yesNo(s string) (yes, ok bool) {
 	return false, false
 }
 
-// control applies the X-Track fields to the policy and returns the edits that
-// remove them, and the tags.
+// controlField is a header field by which the sender says what is tracked. It is
+// taken out. opens and clicks are what goes off if its value makes no sense; say
+// applies a value, and is false if it makes none.
+type controlField struct {
+	name          string // lower case
+	opens, clicks bool
+	say           func(w *wishes, value string) bool
+}
+
+// ownFields are the fields of ours that say something about tracking.
+var ownFields = []controlField{
+	{"x-track", true, true, sayTrack},
+	{"x-track-opens", true, false, sayOpens},
+	{"x-track-clicks", false, true, sayClicks},
+	{"x-track-exclude", false, true, (*wishes).exclude},
+}
+
+// control applies the control fields to the policy and returns the edits that
+// remove them, and the tags. Our own fields have the last word over those of a
+// dialect.
 func (w *wishes) control(block []byte, fs []field) (edits Edits, tags []string) {
+	var known []controlField
+	for _, d := range w.dialects() {
+		known = append(known, d.fields...)
+	}
+	known = append(known, ownFields...)
 	said := map[string]string{}
 	contradiction := map[string]bool{}
 	signed := signedFields(block, fs)
 	for _, f := range fs {
-		if f.name != "x-track" && !strings.HasPrefix(f.name, "x-track-") {
+		if !isOwnField(f.name) && !slices.ContainsFunc(known, func(k controlField) bool { return k.name == f.name }) {
 			continue
 		}
 		if !signed[f.name] {
@@ -55,70 +79,76 @@ func (w *wishes) control(block []byte, fs []field) (edits Edits, tags []string) 
 	if len(said) == 0 {
 		return nil, nil
 	}
-	for _, name := range []string{"x-track", "x-track-opens", "x-track-clicks", "x-track-exclude"} {
-		v, ok := said[name]
-		if ok && (contradiction[name] || len(v) > maxControl || !w.say(name, strings.TrimSpace(v))) {
-			w.nonsense(name, v, contradiction[name])
+	for _, k := range known {
+		v, ok := said[k.name]
+		tooLong := len(v) > maxControl && !strings.HasPrefix(v, "{") // JSON has lists of recipients in it
+		if ok && (contradiction[k.name] || tooLong || !k.say(w, strings.TrimSpace(v))) {
+			w.nonsense(k, v, contradiction[k.name])
 		}
 	}
 	if yes, ok := yesNo(said["x-track"]); ok && !yes && !w.Opens && !w.Clicks && !w.Text {
 		w.because(reasonSwitched)
 	}
 	for _, f := range fs {
-		switch f.name {
-		case "x-track", "x-track-opens", "x-track-clicks", "x-track-exclude", "x-track-tag":
-		default:
-			if _, ours := said[f.name]; ours {
-				w.because(reasonUnknown + printable(f.name))
-			}
+		if _, ours := said[f.name]; ours && isOwnField(f.name) && f.name != "x-track-tag" && !slices.ContainsFunc(ownFields, func(k controlField) bool { return k.name == f.name }) {
+			w.because(reasonUnknown + printable(f.name))
 		}
 	}
 	return edits, splitTags(said["x-track-tag"])
 }
 
-// say applies one field; ok is false if its value makes no sense.
-func (w *wishes) say(name, v string) (ok bool) {
-	yes, ok := yesNo(v)
-	switch name {
-	case "x-track":
-		switch strings.ToLower(v) {
-		case "opens":
-			w.Opens, w.Clicks, w.Text, ok = true, false, false, true
-		case "clicks":
-			w.Opens, w.Clicks, ok = false, true, true
-		default:
-			w.Opens, w.Clicks, w.Text = yes, yes, w.Text && yes
-		}
-	case "x-track-opens":
-		w.Opens = yes
-	case "x-track-clicks":
-		switch strings.ToLower(v) {
-		case "html", "all":
-			w.Clicks, w.Text, ok = true, strings.EqualFold(v, "all"), true
-		case "text":
-			w.Clicks, w.Text, ok = false, true, true
-		default:
-			w.Clicks, w.Text = yes, w.Text && yes
-		}
-	case "x-track-exclude":
-		return w.exclude(v)
+// isOwnField reports a field of ours, known or not.
+func isOwnField(name string) bool { return name == "x-track" || strings.HasPrefix(name, "x-track-") }
+
+// sayTrack is the master switch; "opens" and "clicks" mean only that.
+func sayTrack(w *wishes, v string) bool {
+	switch strings.ToLower(v) {
+	case "opens":
+		w.Opens, w.Clicks, w.Text = true, false, false
+		return true
+	case "clicks":
+		w.Opens, w.Clicks = false, true
+		return true
 	}
+	return sayAll(w, v)
+}
+
+// sayAll switches opens and clicks together.
+func sayAll(w *wishes, v string) bool {
+	yes, ok := yesNo(v)
+	w.Opens, w.Clicks, w.Text = yes, yes, w.Text && yes
+	return ok
+}
+
+func sayOpens(w *wishes, v string) (ok bool) {
+	w.Opens, ok = yesNo(v)
+	return ok
+}
+
+// sayClicks may name the parts whose links are tracked.
+func sayClicks(w *wishes, v string) bool {
+	switch strings.ToLower(v) {
+	case "html", "all":
+		w.Clicks, w.Text = true, strings.EqualFold(v, "all")
+		return true
+	case "text":
+		w.Clicks, w.Text = false, true
+		return true
+	}
+	yes, ok := yesNo(v)
+	w.Clicks, w.Text = yes, w.Text && yes
 	return ok
 }
 
 // nonsense switches off what a field is about.
-func (w *wishes) nonsense(name, v string, twice bool) {
-	if name != "x-track-clicks" && name != "x-track-exclude" {
-		w.Opens = false
-	}
-	if name != "x-track-opens" {
-		w.Clicks, w.Text = false, false
-	}
+func (w *wishes) nonsense(k controlField, v string, twice bool) {
+	w.Opens = w.Opens && !k.opens
+	w.Clicks, w.Text = w.Clicks && !k.clicks, w.Text && !k.clicks
 	reason := reasonNonsense
 	if twice {
 		reason = reasonContradict
 	}
-	w.because(fmt.Sprintf("%s%s: %s", reason, name, printable(v)))
+	w.because(fmt.Sprintf("%s%s: %s", reason, k.name, printable(v)))
 }
 
 // exclude reads "example.com, https://example.org/terms*, #3".

@@ -23,6 +23,8 @@ var knownFields = []string{
 	"to", "cc", "from", "subject", "message-id", "references", "in-reply-to",
 	"content-id", "content-md5", "content-type", "content-disposition", "content-transfer-encoding",
 	"arc-seal", "arc-message-signature", "dkim-signature", "list-unsubscribe",
+	"x-mailgun-track", "x-mailgun-track-opens", "x-mailgun-track-clicks", "x-mailgun-track-pixel-location-top",
+	"x-pm-trackopens", "x-pm-tracklinks", "x-smtpapi", "x-mc-track", "x-mc-trackingdomain", "x-msys-api", "x-ee-tracking-enabled",
 }
 
 // fields splits a header block, which ends before its empty line.

@@ -12,11 +12,12 @@ import (
 
 // htmlLink is a link as it stands in the content.
 type htmlLink struct {
-	tagName    int // offset behind the tag's name: where a mark may go
-	attr       int // where its href attribute starts
-	attrEnd    int // and ends
-	start, end int // the raw value
-	comment    int // offset behind "<!--" of the conditional comment around it; 0 for none
+	tagName    int  // offset behind the tag's name: where a mark may go
+	attr       int  // where its href attribute starts
+	attrEnd    int  // and ends
+	start, end int  // the raw value
+	comment    int  // offset behind "<!--" of the conditional comment around it; 0 for none
+	off        bool // an attribute of a dialect says so
 	inside     span
 	target     string // what a browser would load
 	text       string // what people see
@@ -34,17 +35,23 @@ type page struct {
 	top    int         // behind <body>; -1 if there is none
 	open   int         // the link whose text runs, -1 for none
 
-	ownPixel func(src string) bool // nil if no image is looked at
-	texts    []span                // text between tags with a URL in it
-	pixels   []span                // images that ownPixel has named
-	targets  []span                // of links, in words
-	words    []byte                // targets, later texts: one allocation for all
+	sought
+	texts   []span // text between tags with a URL in it
+	pixels  []span // images that ownPixel has named
+	targets []span // of links, in words
+	words   []byte // targets, later texts: one allocation for all
+}
+
+// sought is what a scan looks for beside links.
+type sought struct {
+	ownPixel   func(src string) bool // reports images that are to go; nil if none are
+	attributes []linkAttribute       // of dialects
 }
 
 // scanPage scans a whole leaf, by its shadow. enc decodes visible text; nil is
-// UTF-8. ownPixel reports images that are to go, by their URL.
-func scanPage(src, raw []byte, enc encoding.Encoding, ownPixel func(string) bool) *page {
-	p := &page{src: src, raw: raw, top: -1, open: -1, tracks: foldIndex(src, "data-track") >= 0, ownPixel: ownPixel}
+// UTF-8.
+func scanPage(src, raw []byte, enc encoding.Encoding, also sought) *page {
+	p := &page{src: src, raw: raw, top: -1, open: -1, tracks: foldIndex(src, "data-track") >= 0, sought: also}
 	body, html, cut := -1, -1, -1
 	open := -1 // the start tag whose raw text runs, or whose end tag is awaited
 	s := scanner{src: src}
@@ -141,7 +148,7 @@ func (p *page) startTag(t htmlToken, comment int) {
 	}
 	a := attrScanner{src: p.src[:t.end], pos: t.attrs}
 	var href attribute
-	found := false
+	found, off := false, false
 	for {
 		x, ok := a.next()
 		if !ok {
@@ -153,6 +160,13 @@ func (p *page) startTag(t htmlToken, comment int) {
 		case p.tracks && foldEqual(name, "data-track"):
 			p.marks = append(p.marks, x)
 			p.off = p.off || saysOff(attrValue(p.src[x.valueStart:x.valueEnd]))
+		case isLink:
+			for _, k := range p.attributes {
+				if foldEqual(name, k.name) {
+					p.marks = append(p.marks, x)
+					off = off || k.off != nil && k.off(attrValue(p.src[x.valueStart:x.valueEnd]))
+				}
+			}
 		}
 	}
 	if !found {
@@ -170,7 +184,7 @@ func (p *page) startTag(t htmlToken, comment int) {
 	}
 	p.links = append(p.links, htmlLink{
 		tagName: t.attrs, attr: href.start, attrEnd: href.end, start: href.valueStart, end: href.valueEnd,
-		inside: span{t.end, t.end}, comment: comment,
+		inside: span{t.end, t.end}, comment: comment, off: off,
 	})
 	p.targets = append(p.targets, span{from, len(words)})
 	if !foldEqual(t.name, "area") { // it is void: no text belongs to it

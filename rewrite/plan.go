@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,7 @@ func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error)
 				p.unsubscribe[target] = true
 			}
 		}
-		p.walker.leaf, p.walker.text = p.leaf, p.Text || p.ClickToken != nil
+		p.walker.leaf, p.walker.text = p.leaf, p.Text || p.ClickToken != nil || slices.Contains(p.Dialects, "sparkpost")
 		// The block may be overwritten from here on: it is the walker's window.
 		if _, err = p.walker.entity(block, body, context{eligible: true, initial: "text/plain"}); err != nil {
 			return nil, Report{}, err
@@ -127,7 +128,7 @@ func (p *planner) leaf(part part) error {
 	if part.plain() {
 		changes = p.textChanges(scanned, strings.EqualFold(part.media.params["delsp"], "yes"))
 	} else {
-		changes = p.changes(scanPage(scanned, content, decoderOf(charset), p.oldPixel()))
+		changes = p.changes(scanPage(scanned, content, decoderOf(charset), sought{p.oldPixel(), p.Policy.attributes()}))
 	}
 	p.edits = append(p.edits, c.encode(encoded, content, changes, part.start, p.dropped)...)
 	return nil
@@ -157,6 +158,9 @@ func (p *planner) changes(page *page) []change {
 	grown := 0
 	excluded := page.exclusions(p.ExcludeSelectors)
 	for i, l := range page.links {
+		if l.off {
+			excluded[i] = RuleDialect
+		}
 		url, more := p.judge(l.target, l.text, l.text, excluded[i], p.Clicks)
 		if !more {
 			break
@@ -241,10 +245,25 @@ func (p *planner) judge(url, shown, visible, excluded string, wanted bool) (inst
 func (p *planner) textChanges(src []byte, delsp bool) (list []change) {
 	own := p.ownInText(src)
 	p.report.Unwrapped += len(own)
-	if list = inText(own); !p.Text {
+	list = inText(own)
+	marked := slices.Contains(p.Dialects, "sparkpost")
+	if !p.Text && !marked {
 		return list
 	}
 	for _, l := range textLinks(src, delsp) {
+		off := ""
+		if marked {
+			if start, end, no := textMarkAt(src, l); start >= 0 {
+				list = append(list, change{start: start, end: end, before: start, after: end, kind: removalChange})
+				l.end, l.unsure = start, false
+				if no {
+					off = RuleDialect
+				}
+			}
+		}
+		if !p.Text {
+			continue
+		}
 		url := string(src[l.start:l.end])
 		for len(own) > 0 && own[0].end <= l.start {
 			own = own[1:]
@@ -252,11 +271,10 @@ func (p *planner) textChanges(src []byte, delsp bool) (list []change) {
 		if len(own) > 0 && own[0].start < l.end {
 			continue // it has its change
 		}
-		excluded := ""
-		if l.unsure {
-			excluded = RuleUnsure
+		if l.unsure && off == "" {
+			off = RuleUnsure
 		}
-		instead, more := p.judge(url, cutText(url), "", excluded, true)
+		instead, more := p.judge(url, cutText(url), "", off, true)
 		if !more {
 			break
 		}

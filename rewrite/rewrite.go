@@ -38,6 +38,10 @@ type Policy struct {
 	// our own and is not tracked a second time.
 	BaseURL string
 
+	// Dialects are the services, by their names, whose header fields and attributes
+	// are understood like ours: see CheckDialects.
+	Dialects []string
+
 	// Untouched, when not empty, is a reason known from the envelope (a null
 	// sender, say) to change nothing but the control fields.
 	Untouched string
@@ -122,8 +126,9 @@ type Link struct {
 
 // Rules by which a link is not tracked.
 const (
-	RuleOff         = "clicks off"          // configuration or X-Track
-	RuleAttribute   = "data-track off"      // on the link or around it
+	RuleOff         = "clicks off"     // configuration or X-Track
+	RuleAttribute   = "data-track off" // on the link or around it
+	RuleDialect     = "attribute of a dialect"
 	RuleDomain      = "excluded domain"     // track.exclude_domains or X-Track-Exclude
 	RulePattern     = "excluded pattern"    // X-Track-Exclude
 	RuleNumber      = "excluded number"     // X-Track-Exclude

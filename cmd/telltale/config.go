@@ -64,7 +64,7 @@ type Track struct {
 	PlainText         bool     `yaml:"plain_text"`          // links in text/plain too; only with clicks
 	ExcludeDomains    []string `yaml:"exclude_domains"`     // with their subdomains
 	ExcludeSelectors  []string `yaml:"exclude_selectors"`   // CSS
-	Dialects          []string `yaml:"dialects"`            // Not in this version
+	Dialects          []string `yaml:"dialects"`            // services whose fields and attributes are understood
 	RecipientsOffFile string   `yaml:"recipients_off_file"` // Not in this version
 	DKIM              []DKIM   `yaml:"dkim"`                // Not in this version
 }

@@ -164,7 +164,9 @@ func (c *checker) track() {
 	if err := rewrite.CheckSelectors(t.ExcludeSelectors); err != nil {
 		c.fault("track.exclude_selectors", "%v; write CSS, such as .class or #id", err)
 	}
-	c.notYet("track.dialects", len(t.Dialects) > 0, "remove it and use X-Track fields")
+	if err := rewrite.CheckDialects(t.Dialects); err != nil {
+		c.fault("track.dialects", "%v", err)
+	}
 	c.notYet("track.recipients_off_file", t.RecipientsOffFile != "", "remove it")
 	c.notYet("track.dkim", len(t.DKIM) > 0, "remove it and let the upstream sign")
 }

@@ -84,9 +84,10 @@ func previewPolicy(c *cobra.Command, o *options) (rewrite.Policy, error) {
 	policy := rewrite.Policy{
 		Opens: cfg.Track.Opens, Clicks: cfg.Track.Clicks, Text: cfg.Track.PlainText,
 		ExcludeDomains: cfg.Track.ExcludeDomains, ExcludeSelectors: cfg.Track.ExcludeSelectors,
-		BaseURL: base,
-		Pixel:   func() string { return base + "/o/token.gif" },
-		Link:    func(n int, _ string) string { return fmt.Sprintf("%s/c/token%d", base, n) },
+		Dialects: cfg.Track.Dialects,
+		BaseURL:  base,
+		Pixel:    func() string { return base + "/o/token.gif" },
+		Link:     func(n int, _ string) string { return fmt.Sprintf("%s/c/token%d", base, n) },
 	}
 	// Without keys nothing of ours can be told in a reply.
 	if ring, err := readRing(cfg.KeysFile); err == nil {

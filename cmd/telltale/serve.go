@@ -127,7 +127,7 @@ func start(cfg *Config, log *slog.Logger, now func() time.Time) (*app, error) {
 		MaxRecipients: cfg.Relay.MaxRecipients, Store: a.store, Log: log, Now: now,
 		Tracking: relay.Tracking{
 			Opens: cfg.Track.Opens, Clicks: cfg.Track.Clicks, PlainText: cfg.Track.PlainText, ExcludeDomains: cfg.Track.ExcludeDomains,
-			ExcludeSelectors: cfg.Track.ExcludeSelectors, URL: cfg.Tracker.URL, Ring: ring,
+			ExcludeSelectors: cfg.Track.ExcludeSelectors, Dialects: cfg.Track.Dialects, URL: cfg.Tracker.URL, Ring: ring,
 		},
 	}
 	a.tracker = &tracker.Server{
