@@ -20,15 +20,15 @@ import (
 const previewURL = "https://tracker.example"
 
 func newPreviewCommand(o *options) *cobra.Command {
-	var asJSON, asDiff bool
+	var asJSON, asDiff, asHTML bool
 	c := &cobra.Command{
-		Use:   "preview [--json|--diff] [FILE]",
+		Use:   "preview [--json|--diff|--html] [FILE]",
 		Short: "Show what would be done to a message, and why; sends nothing",
 		Long:  "Reads a message from FILE or standard input and shows every link with its verdict.\nTokens in the result are placeholders of the right kind, not of the right length.",
 		Args:  usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			if asJSON && asDiff {
-				return usageError{fmt.Errorf("--json and --diff do not go together")}
+			if asJSON && asDiff || asJSON && asHTML || asDiff && asHTML {
+				return usageError{fmt.Errorf("--json, --diff and --html do not go together")}
 			}
 			message, err := readMessage(c.InOrStdin(), args)
 			if err != nil {
@@ -47,12 +47,15 @@ func newPreviewCommand(o *options) *cobra.Command {
 				return writeJSON(c.OutOrStdout(), newPreview(report, edits, len(message)))
 			case asDiff:
 				return writeDiff(c.OutOrStdout(), message, edits)
+			case asHTML:
+				return writePreviewPage(c.OutOrStdout(), message, report)
 			}
 			return writeReport(c.OutOrStdout(), report)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&asDiff, "diff", false, "print the octets that change, in context")
+	c.Flags().BoolVar(&asHTML, "html", false, "write a page with the message beside its numbered links")
 	return c
 }
 
@@ -116,12 +119,7 @@ func newPreview(r rewrite.Report, e rewrite.Edits, size int) preview {
 	p := preview{
 		MessageID: r.Header.MessageID, Subject: r.Header.Subject, Tags: append([]string{}, r.Header.Tags...),
 		Opens: r.Opens, Clicks: r.Clicks, Reason: r.Reason, Links: append([]rewrite.Link{}, r.Links...),
-		Size: int64(size), NewSize: e.Size(int64(size)), Unwrapped: r.Unwrapped, OldPixels: r.OldPixels,
-	}
-	for _, l := range r.Links {
-		if l.Tracked {
-			p.Tracked++
-		}
+		Size: int64(size), NewSize: e.Size(int64(size)), Unwrapped: r.Unwrapped, OldPixels: r.OldPixels, Tracked: countTracked(r.Links),
 	}
 	return p
 }
@@ -143,12 +141,9 @@ func writeReport(w io.Writer, r rewrite.Report) error {
 	if r.Reason != "" {
 		fmt.Fprintf(w, "Because: %s\n", clean(r.Reason))
 	}
-	tracked := 0
 	for _, l := range r.Links {
 		verdict := "tracked"
-		if l.Tracked {
-			tracked++
-		} else {
+		if !l.Tracked {
 			verdict = "not tracked: " + l.Rule
 		}
 		fmt.Fprintf(w, "%4d  %s\n      %q  %s\n", l.N, clean(l.URL), l.Text, verdict)
@@ -156,8 +151,24 @@ func writeReport(w io.Writer, r rewrite.Report) error {
 	if r.Unwrapped+r.OldPixels > 0 {
 		fmt.Fprintf(w, "From an earlier message: %d links unwrapped, %d pixels taken out\n", r.Unwrapped, r.OldPixels)
 	}
-	_, err := fmt.Fprintf(w, "%d links: %d tracked, %d not\n", len(r.Links), tracked, len(r.Links)-tracked)
+	_, err := fmt.Fprintln(w, totals(r))
 	return err
+}
+
+// totals is "12 links: 9 tracked, 3 not".
+func totals(r rewrite.Report) string {
+	n := countTracked(r.Links)
+	return fmt.Sprintf("%d links: %d tracked, %d not", len(r.Links), n, len(r.Links)-n)
+}
+
+// countTracked counts the links that are routed.
+func countTracked(links []rewrite.Link) (n int) {
+	for _, l := range links {
+		if l.Tracked {
+			n++
+		}
+	}
+	return n
 }
 
 // clean keeps what a message says from steering a terminal.
