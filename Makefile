@@ -23,6 +23,7 @@ check:
 	go vet ./...
 	go mod verify
 	go run $(STATICCHECK) ./...
+	go run ./scripts/requirements -check
 	scripts/vulncheck $(GOVULNCHECK)
 	go run ./scripts/test -race ./...
 
@@ -31,7 +32,7 @@ FUZZTIME ?= 60s
 fuzz:
 	for t in relay:FuzzDotWriter relay:FuzzReply relay:FuzzPath tracker/token:FuzzToken cmd/telltale:FuzzConfig \
 	  rewrite:FuzzPlan rewrite:FuzzTokens rewrite:FuzzQuotedPrintable rewrite:FuzzBase64 rewrite:FuzzAttr rewrite:FuzzParams \
-	  rewrite:FuzzUnwrap rewrite:FuzzText; do \
+	  rewrite:FuzzHeader rewrite:FuzzText rewrite:FuzzUnwrap; do \
 	  go test -run xxx -fuzz "^$${t#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$${t%:*} || exit 1; done
 
 bench:

@@ -117,7 +117,7 @@ func TestReplyIsUnwrapped(t *testing.T) {
 // The record is durable before a byte of the body goes upstream (I3, S4): when the
 // upstream answers DATA, the store may not have it yet; when it has the body, it
 // must.
-func TestRecordComesBeforeBody(t *testing.T) {
+func TestRW38_RecordComesBeforeBody(t *testing.T) {
 	var w *world
 	states := make(chan store.Outcome, 1)
 	up := &relaytest.Upstream{Script: func(line string) string {

@@ -24,7 +24,7 @@ func wrapped(content []byte, width int, eol, tail string) []byte {
 }
 
 // RW-27: what is refused, and what is not.
-func TestBase64Decode(t *testing.T) {
+func TestRW27_Base64Decode(t *testing.T) {
 	for _, c := range []struct {
 		in, want string
 		ok       bool
@@ -78,7 +78,7 @@ func shapes(f func(width int, eol, tail string)) {
 
 // RW-27: encoding anew what did not change gives the source; a change keeps what
 // is before it, and the width, line ends and tail of the source.
-func TestBase64KeepsItsShape(t *testing.T) {
+func TestRW27_Base64KeepsItsShape(t *testing.T) {
 	content := []byte(strings.Repeat("<p>Hello <a href=\"http://x/\">w\u00f6rld</a></p>\n", 9))
 	n := 0
 	shapes(func(width int, eol, tail string) {
@@ -170,7 +170,7 @@ func checkBase64(t testing.TB, b []byte, rng *rand.Rand) {
 }
 
 // RW-27, over bodies in ragged lines too.
-func TestBase64Property(t *testing.T) {
+func TestRW27_Base64Property(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2045, 8))
 	for range 5000 {
 		content := make([]byte, rng.IntN(400))
@@ -187,7 +187,7 @@ func TestBase64Property(t *testing.T) {
 }
 
 // RW-27 through the whole package: a part that is not strict passes, and says why.
-func TestBase64PartsThatPass(t *testing.T) {
+func TestRW27_Base64PartsThatPass(t *testing.T) {
 	head := "Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n"
 	good := string(wrapped([]byte(`<body><a href="http://x.example/">x</a></body>`), 76, "\r\n", "\r\n"))
 	for _, c := range []struct {

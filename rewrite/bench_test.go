@@ -72,7 +72,7 @@ func benched() Policy {
 
 // RW-43: the newsletters that are measured are what they should be, and in every
 // encoding there are at most 100 allocations.
-func TestNewsletter(t *testing.T) {
+func TestRW43_Newsletter(t *testing.T) {
 	for _, encoding := range []string{"8bit", "quoted-printable", "base64"} {
 		message := newsletter(t, encoding, false)
 		e, r := plan(t, message, benched())

@@ -95,7 +95,7 @@ func decodedPage(t *testing.T, message []byte, cte string, enc encoding.Encoding
 
 // RW-21, RW-22, RW-23: decode(edit(x)) is edit(decode(x)), under the right label, a
 // wrong one and none.
-func TestCharsetsAreEditedAsTheirTwin(t *testing.T) {
+func TestRW21_22_23_CharsetsAreEditedAsTheirTwin(t *testing.T) {
 	for _, c := range charsets {
 		twin := htmlMessage(pageWith(c.text))
 		e, want := plan(t, twin, tracking())
@@ -131,7 +131,7 @@ func TestCharsetsAreEditedAsTheirTwin(t *testing.T) {
 }
 
 // RW-22: what a shadow hides, and what not.
-func TestShadow(t *testing.T) {
+func TestRW22_Shadow(t *testing.T) {
 	for _, c := range []struct {
 		in, want string // "#" is a masked octet
 		whole    bool
@@ -188,7 +188,7 @@ func TestShadowIsACopy(t *testing.T) {
 }
 
 // RW-25: a target in which the octets are not characters is left alone.
-func TestTargetInARun(t *testing.T) {
+func TestRW25_TargetInARun(t *testing.T) {
 	for _, href := range []string{"https://x.example/\x1b$B<V\x1b(B", "https://x.example/~{<V~}"} {
 		message := htmlMessage(`<a href="` + href + `">t</a><a href="https://y.example/">t</a>`)
 		e, r := plan(t, message, tracking())
@@ -199,7 +199,7 @@ func TestTargetInARun(t *testing.T) {
 }
 
 // RW-23: UTF-16 that would not come back as it was, and what only looks like it.
-func TestWideTextThatPasses(t *testing.T) {
+func TestRW23_WideTextThatPasses(t *testing.T) {
 	utf16 := func(s string) string {
 		b, _ := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(s)
 		return b
@@ -221,7 +221,7 @@ func TestWideTextThatPasses(t *testing.T) {
 }
 
 // RW-24: what is put in is ASCII, and the label stays.
-func TestInsertsAreASCII(t *testing.T) {
+func TestRW24_InsertsAreASCII(t *testing.T) {
 	for _, c := range charsets {
 		page, err := c.enc.NewEncoder().Bytes([]byte(pageWith(c.text)))
 		if err != nil {

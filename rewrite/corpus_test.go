@@ -128,7 +128,7 @@ func twins(message []byte) [][]byte {
 // RW-1, RW-2, RW-3: with nothing to edit every mail of the corpus is identical;
 // with everything on, taking the edits back gives the original; at every read
 // size.
-func TestCorpusIsOnlyChangedInItsSpans(t *testing.T) {
+func TestRW1_2_3_CorpusIsOnlyChangedInItsSpans(t *testing.T) {
 	tracked, links := 0, 0
 	n := corpus(t, func(name string, original []byte) {
 		for _, m := range twins(original) {
@@ -186,7 +186,7 @@ func countInserts(e Edits, s string) (n int) {
 
 // RW-13: the tree of a rewritten page is the tree of the page, but for the href
 // values and the pixel.
-func TestTemplatesKeepTheirTree(t *testing.T) {
+func TestRW13_TemplatesKeepTheirTree(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(shared(t), "corpus", "templates", "*", "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no templates: %v", err)

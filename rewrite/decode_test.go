@@ -14,7 +14,7 @@ import (
 )
 
 // RW-9, RW-10.
-func TestTarget(t *testing.T) {
+func TestRW9_10_Target(t *testing.T) {
 	for _, c := range []struct {
 		raw, want string
 		ok        bool
@@ -90,7 +90,7 @@ func checkAttr(t testing.TB, raw []byte) {
 }
 
 // RW-10: attribute mode, in all quotings.
-func TestAttributeValues(t *testing.T) {
+func TestRW10_AttributeValues(t *testing.T) {
 	for _, s := range []string{
 		"", "a", "&", "&&", "&amp", "&amp;", "&amp=", "&amp;=", "&ampx", "&ampx;", "&AMP;", "&AMP", "&copy", "&copy;", "&copy=1", "&copy1", "&copy;1", "&copy&copy",
 		"&notin;", "&notin", "&notit;", "&not;in", "&#65;", "&#65", "&#65x", "&#x41;", "&#x41g", "&#0;", "&#x110000;", "&#xD800;", "&#128;", "&#99999999999;",

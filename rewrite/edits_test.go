@@ -35,7 +35,7 @@ var planned = []struct {
 }
 
 // RW-3: at every read size, through a source that gives little at a time.
-func TestReaderAtEveryReadSize(t *testing.T) {
+func TestRW3_ReaderAtEveryReadSize(t *testing.T) {
 	for _, c := range planned {
 		size := int64(len(c.src))
 		if got := c.edits.Size(size); got != int64(len(c.want)) {
@@ -100,7 +100,7 @@ func (s brokenSource) ReadAt(p []byte, off int64) (int, error) {
 
 // RW-36, RW-37: a source that ends early or fails is an error and never an end;
 // what came before it is out, and nothing behind it.
-func TestReaderOfABrokenSource(t *testing.T) {
+func TestRW36_37_ReaderOfABrokenSource(t *testing.T) {
 	broken := errors.New("disk on fire")
 	src, e := "0123456789", Edits{{2, 1, []byte("abc"), Tracking}, {6, 2, []byte("XYZ"), Tracking}}
 	for at, before := range map[int64]string{0: "", 1: "0", 2: "01abc", 3: "01abc", 5: "01abc34", 6: "01abc345XYZ", 9: "01abc345XYZ8"} {
@@ -122,7 +122,7 @@ func TestReaderOfABrokenSource(t *testing.T) {
 }
 
 // RW-36: planning over a broken source returns its error, and no plan.
-func TestPlanOfABrokenSource(t *testing.T) {
+func TestRW36_PlanOfABrokenSource(t *testing.T) {
 	broken := errors.New("disk on fire")
 	message := "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n" +
 		strings.Repeat(`<a href="http://x.example/">x</a>`, 3000) + "\r\n--b--\r\n"
@@ -138,7 +138,7 @@ func TestPlanOfABrokenSource(t *testing.T) {
 }
 
 // RW-33: of an untracked message only the control fields go.
-func TestControlEdits(t *testing.T) {
+func TestRW33_ControlEdits(t *testing.T) {
 	a, b := Edit{1, 2, nil, Control}, Edit{9, 0, []byte("x"), Tracking}
 	for _, c := range []struct{ in, want Edits }{
 		{nil, nil}, {Edits{a}, Edits{a}}, {Edits{b}, nil}, {Edits{a, b, a}, Edits{a, a}},
@@ -155,7 +155,7 @@ func TestControlEdits(t *testing.T) {
 }
 
 // RW-3: random edits are what splicing in memory makes.
-func TestReaderProperty(t *testing.T) {
+func TestRW3_ReaderProperty(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for range 5000 {
 		src := bytes.Repeat([]byte("0123456789"), rng.IntN(30))

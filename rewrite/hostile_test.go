@@ -79,7 +79,7 @@ func hostile(n int) map[string]string {
 
 // RW-14: twice the size takes about twice the time. The factor is wide, for other
 // work goes on beside; a quadratic cost of a case here shows as seconds.
-func TestCostIsLinear(t *testing.T) {
+func TestRW14_CostIsLinear(t *testing.T) {
 	if testing.Short() {
 		t.Skip("this test measures: it is not for a short run")
 	}
@@ -117,7 +117,7 @@ func TestHostileMailIsOnlyChangedInItsSpans(t *testing.T) {
 
 // RW-35: a fault at any step leaves a leaf as it was; what came before it and
 // what comes behind it is tracked.
-func TestFaultLeavesTheLeaf(t *testing.T) {
+func TestRW35_FaultLeavesTheLeaf(t *testing.T) {
 	message := []byte(multi("multipart/mixed; boundary=b", "b", htmlPart, "Content-Type: text/html\r\n\r\n"+tl+tl+tl, htmlPart))
 	for at := 1; at <= 6; at++ {
 		p, once := tracking(), true
@@ -172,7 +172,7 @@ func check(t *testing.T, m []byte) {
 }
 
 // RW-2: mails of the corpus, mutated.
-func TestMutatedMail(t *testing.T) {
+func TestRW2_MutatedMail(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	n := 0
 	corpus(t, func(name string, message []byte) {

@@ -23,7 +23,7 @@ func body(message []byte) string {
 }
 
 // RW-9, RW-10: what is a link, and which target is recorded.
-func TestLinks(t *testing.T) {
+func TestRW9_10_Links(t *testing.T) {
 	for _, c := range []struct{ html, want string }{
 		{`<a href="http://x.example/">t</a>`, "http://x.example/"},
 		{`<A HREF = http://x.example/ TARGET=_blank>t</A>`, "http://x.example/"},
@@ -94,7 +94,7 @@ func TestLinks(t *testing.T) {
 
 // RW-11: the value alone changes. The construct of each row is one that a parser
 // that renders would alter (rewrite.md section 3.1).
-func TestOnlyTheValueChanges(t *testing.T) {
+func TestRW11_OnlyTheValueChanges(t *testing.T) {
 	const link, ours = "https://x.example/", testURL + "/c/1-18"
 	p := tracking()
 	p.Opens = false
@@ -133,7 +133,7 @@ func TestOnlyTheValueChanges(t *testing.T) {
 
 // RW-12: links where a reader can click, also where only Outlook reads, and
 // nowhere else.
-func TestWhereLinksAreLive(t *testing.T) {
+func TestRW12_WhereLinksAreLive(t *testing.T) {
 	const a = `<a href="https://x.example/">t</a>`
 	for _, c := range []struct {
 		html string
@@ -173,7 +173,7 @@ func TestWhereLinksAreLive(t *testing.T) {
 }
 
 // RW-15: where the pixel goes; P marks it.
-func TestPixelPlace(t *testing.T) {
+func TestRW15_PixelPlace(t *testing.T) {
 	for _, c := range []string{
 		`<p>hiP`,
 		`<html><body>xP</body></html>`,
@@ -218,7 +218,7 @@ func TestPixelPlace(t *testing.T) {
 }
 
 // RW-16: Gmail cuts a message at 102 KB, so a large one has its pixel at the top.
-func TestPixelAtTheTopOfLargePages(t *testing.T) {
+func TestRW16_PixelAtTheTopOfLargePages(t *testing.T) {
 	for _, c := range []struct {
 		size int
 		head string
@@ -249,7 +249,7 @@ func TestPixelAtTheTopOfLargePages(t *testing.T) {
 }
 
 // RW-34: one pixel, in the first HTML; links in all.
-func TestOnePixel(t *testing.T) {
+func TestRW34_OnePixel(t *testing.T) {
 	const part = "--b\r\nContent-Type: text/html\r\n\r\n<body><a href=http://x.example/>t</a></body>\r\n"
 	message := []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat(part, 3) + "--b--\r\n")
 	e, r := plan(t, message, tracking())
@@ -284,7 +284,7 @@ func TestTextOfLinks(t *testing.T) {
 
 // RW-21: in another character set the text is shown decoded; links and pixel are
 // those of the twin in UTF-8.
-func TestVisibleTextInItsCharset(t *testing.T) {
+func TestRW21_VisibleTextInItsCharset(t *testing.T) {
 	for _, c := range []struct{ charset, text, want string }{
 		{"iso-8859-1", "caf\xe9", "café"},
 		{"windows-1252", "\x80 5", "€ 5"},

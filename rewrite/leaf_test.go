@@ -37,7 +37,7 @@ func rewritten(t testing.TB, src string, p Policy) (out string, e Edits, r Repor
 }
 
 // RW-28: where line ends go.
-func TestIdentityLines(t *testing.T) {
+func TestRW28_IdentityLines(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	u := "https://t.example.com/c/" + x(76) // 100 octets
 	o := "https://t.example.com/o/p.gif"
@@ -71,7 +71,7 @@ func TestIdentityLines(t *testing.T) {
 }
 
 // RW-28: a link that fits on no line stays as it is, and says so.
-func TestIdentityDrops(t *testing.T) {
+func TestRW28_IdentityDrops(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	src := x(20) + "<a href=http://o>" + x(20) + "\r\n<p>"
 	for n, want := range map[int]string{993: "", 994: RuleTooLong} { // with "href=" one line, or one more
@@ -187,7 +187,7 @@ func checkLines(t testing.TB, src string, rng *rand.Rand) {
 }
 
 // RW-28, RW-13: over random pages.
-func TestIdentityProperty(t *testing.T) {
+func TestRW13_28_IdentityProperty(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5322, 998))
 	for range 1500 {
 		checkLines(t, randomPage(rng), rng)
@@ -225,7 +225,7 @@ func TestEncodingsAgree(t *testing.T) {
 }
 
 // RW-29, RW-30 and RW-23: what is touched, and why not.
-func TestLeavesThatPass(t *testing.T) {
+func TestRW23_29_30_LeavesThatPass(t *testing.T) {
 	body := `<a href="http://o.example/">x</a>`
 	cte := func(v string) string { return "Content-Transfer-Encoding: " + v + "\r\n" }
 	for _, c := range []struct{ fields, body, want string }{
@@ -275,7 +275,7 @@ func TestLeavesThatPass(t *testing.T) {
 
 // RW-35, RW-7: a fault, or a limit, in one leaf leaves that leaf whole and the
 // others as they would be.
-func TestLeavesThatFail(t *testing.T) {
+func TestRW7_35_LeavesThatFail(t *testing.T) {
 	page := `<body><a href="http://x.example/">x</a></body>`
 	part := func(body string) string { return "--b\r\n" + htmlHead + body + "\r\n" }
 	for _, c := range []struct {

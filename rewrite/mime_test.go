@@ -109,7 +109,7 @@ var structures = []struct {
 
 // RW-4, RW-5: links are found where structure is odd, and the message is the
 // original when the edits are taken back.
-func TestStructure(t *testing.T) {
+func TestRW4_5_Structure(t *testing.T) {
 	for _, c := range structures {
 		m := []byte(c.message)
 		e, r := plan(t, m, tracking())
@@ -124,7 +124,7 @@ func TestStructure(t *testing.T) {
 }
 
 // RW-6: the line end before a delimiter is the delimiter's.
-func TestBodyEndsBeforeTheLineEnd(t *testing.T) {
+func TestRW6_BodyEndsBeforeTheLineEnd(t *testing.T) {
 	for _, eol := range []string{"\r\n", "\n"} {
 		m := []byte(strings.ReplaceAll("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n<p>x\n--b--\n", "\n", eol))
 		p := tracking()
@@ -137,7 +137,7 @@ func TestBodyEndsBeforeTheLineEnd(t *testing.T) {
 }
 
 // RW-29 to RW-32: the reason is kept.
-func TestReasons(t *testing.T) {
+func TestRW29_30_31_32_Reasons(t *testing.T) {
 	nested := htmlPart
 	for i := range MaxDepth + 3 {
 		b := fmt.Sprint("b", i)
@@ -186,7 +186,7 @@ func TestReasons(t *testing.T) {
 }
 
 // RW-5: parts of a digest are messages, whatever they look like.
-func TestDigestIsOpaque(t *testing.T) {
+func TestRW5_DigestIsOpaque(t *testing.T) {
 	m := []byte(multi("multipart/mixed; boundary=b", "b", multi("multipart/digest; boundary=c", "c", "\r\n"+htmlPart)))
 	if e, r := plan(t, m, tracking()); len(e) != 0 || len(r.Links) != 0 {
 		t.Errorf("edits %v, links %v", e, r.Links)
@@ -209,7 +209,7 @@ func (z zeros) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // RW-8: memory does not grow with a message's attachments.
-func TestMemoryOfLargeAttachment(t *testing.T) {
+func TestRW8_MemoryOfLargeAttachment(t *testing.T) {
 	const size = 193 << 20
 	z := zeros{head: "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + htmlPart + "\r\n--b\r\nContent-Type: application/pdf\r\n\r\n"}
 	var before, after runtime.MemStats
@@ -243,7 +243,7 @@ func (f failing) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // RW-2, RW-36: an error is the source's own, and then there is no plan.
-func TestReadErrors(t *testing.T) {
+func TestRW2_36_ReadErrors(t *testing.T) {
 	m := []byte(multi("multipart/mixed; boundary=b", "b", htmlPart+strings.Repeat("y", 200<<10), htmlPart))
 	broken := io.ErrNoProgress
 	for from := int64(0); from < int64(len(m)); from += 1 + int64(len(m))/97 {

@@ -12,7 +12,7 @@ import (
 )
 
 // RW-4, RW-5: the values of real mail, those that mime.ParseMediaType refuses too.
-func TestParseMedia(t *testing.T) {
+func TestRW4_5_ParseMedia(t *testing.T) {
 	type params = map[string]string
 	utf8 := params{"charset": "utf-8"}
 	for _, c := range []struct {
@@ -80,7 +80,7 @@ func TestParseMedia(t *testing.T) {
 }
 
 // RW-29: a transfer encoding is one word, comments around it or not.
-func TestToken(t *testing.T) {
+func TestRW29_Token(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "7bit": "7bit", " 7BIT ": "7bit", "7bit (x)": "7bit", "(x) 7bit": "7bit", "(x)(y(z))base64(w)": "base64", "7bit;": "7bit",
 		"8-bit": "8-bit", "7bit 8bit": "7bit ?", "7bit; x=y": "7bit ?", "7bit (x) y": "7bit ?", "x-uuencode": "x-uuencode", "\"7bit\"": "\"7bit\"",

@@ -185,7 +185,7 @@ func randomQP(rng *rand.Rand) []byte {
 }
 
 // RW-26: twenty thousand bodies and more, each with changes.
-func TestQuotedPrintableProperty(t *testing.T) {
+func TestRW26_QuotedPrintableProperty(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2045, 6))
 	for range 30_000 {
 		checkQP(t, randomQP(rng), rng)
@@ -216,7 +216,7 @@ func TestQuotedPrintableDecode(t *testing.T) {
 }
 
 // RW-26: how single changes look in their line.
-func TestQuotedPrintableEncode(t *testing.T) {
+func TestRW26_QuotedPrintableEncode(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	for _, c := range []struct {
 		name, in   string

@@ -31,7 +31,7 @@ func tokens(src string) []string {
 }
 
 // RW-13: the pitfalls of a tokenizer, one a line.
-func TestTokens(t *testing.T) {
+func TestRW13_Tokens(t *testing.T) {
 	for _, c := range []struct {
 		src  string
 		want []string
@@ -89,7 +89,7 @@ func TestTokens(t *testing.T) {
 }
 
 // Where each attribute starts, ends and has its value: what is spliced (RW-11).
-func TestAttributes(t *testing.T) {
+func TestRW11_Attributes(t *testing.T) {
 	for _, c := range []struct {
 		tag  string
 		want string // name=[value] all
@@ -286,7 +286,7 @@ func htmlLeaves(t testing.TB, message []byte, f func(encoding string, encoded, c
 }
 
 // RW-13: on real mail the cuts are those of x/net/html.
-func TestCorpusHasTheTokensOfXNet(t *testing.T) {
+func TestRW13_CorpusHasTheTokensOfXNet(t *testing.T) {
 	n, size := 0, 0
 	htmlPages(t, func(name string, src []byte) {
 		n, size = n+1, size+len(src)
@@ -307,7 +307,7 @@ func TestCorpusHasTheTokensOfXNet(t *testing.T) {
 }
 
 // RW-14: hostile input is scanned in linear time.
-func TestScanIsLinear(t *testing.T) {
+func TestRW14_ScanIsLinear(t *testing.T) {
 	const size = 1 << 20
 	for _, unit := range []string{
 		"<a", "<a ", "<", "</", "<!", "<!--", "-", "<!-- --", `<a b="`, "<a b='", "<a =", "<a x=<", "&", "<a href=http://x/>",

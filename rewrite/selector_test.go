@@ -89,7 +89,7 @@ func TestAttributeIsTakenOut(t *testing.T) {
 }
 
 // RW-18: where no tree can be made, no link is tracked, and the mail passes.
-func TestNoTreeNoClicks(t *testing.T) {
+func TestRW18_NoTreeNoClicks(t *testing.T) {
 	for _, page := range []string{
 		`<div class=gmail_quote></div>` + strings.Repeat("<div>", 600) + tl,
 		`<div class=gmail_quote></div>` + strings.Repeat("y", maxTree) + tl,

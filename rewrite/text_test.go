@@ -20,7 +20,7 @@ func plainText() Policy {
 
 // In each text [ and ] stand around what is a link, { and } around one whose end is
 // unclear.
-func TestTextLinks(t *testing.T) {
+func TestRW40_TextLinks(t *testing.T) {
 	for _, c := range []string{
 		"see [https://ex.example/a].",
 		"([https://ex.example/a])",

@@ -51,7 +51,7 @@ func TestRules(t *testing.T) {
 }
 
 // RW-19: what looks like an address to a reader.
-func TestLooksLikeURL(t *testing.T) {
+func TestRW19_LooksLikeURL(t *testing.T) {
 	for _, c := range []struct {
 		text string
 		want bool
@@ -137,7 +137,7 @@ func TestMatchPattern(t *testing.T) {
 
 // RW-7: there is an end to the links of one message; what comes later is sent as
 // it is, and the rest of the message is tracked.
-func TestTooManyLinks(t *testing.T) {
+func TestRW7_TooManyLinks(t *testing.T) {
 	message := htmlMessage("<body>" + strings.Repeat(tl, MaxLinks+10) + "</body>")
 	e, r := plan(t, message, tracking())
 	if len(r.Links) != MaxLinks || !strings.Contains(r.Reason, fmt.Sprint(MaxLinks)) || len(e) != MaxLinks+1 || !r.Opens {

@@ -4,13 +4,17 @@ package main
 // flags, and what values may look like. What is refused stands in testdata/bad.
 
 import (
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"telltale/tracker/token"
 )
 
 // write makes a file of mode 0600.
@@ -278,4 +282,41 @@ func FuzzConfig(f *testing.F) {
 			}
 		}
 	})
+}
+
+// RW-17: whatever is accepted as tracker.url gives URLs that need no escaping
+// anywhere, and what would not is refused.
+func TestRW17_TrackingURLsNeedNoEscaping(t *testing.T) {
+	plain := regexp.MustCompile(`^https?://[a-z0-9:/._-]*[a-z0-9._-]$`)
+	key, err := token.NewKey(nil, time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := token.NewRing([]token.Key{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, good := range map[string]bool{
+		"https://t.example.com": true, "http://127.0.0.1:8080": true, "https://example.com/mail_1/x-y": true, "http://[::1]:80": false,
+		"https://T.example.com": false, "https://t.example.com/": false, "https://t.example.com?x": false, "https://t.example.com/a b": false,
+		"https://user@example.com": false, "https://m\u00fcller.example": false, "https://t.example.com/&copy": false, "ftp://t.example.com": false, "https://": false,
+	} {
+		cfg := loadConfig(t, "127.0.0.1:1")
+		cfg.Tracker.URL = url
+		err := cfg.Check()
+		if good != (err == nil || !strings.Contains(err.Error(), "tracker.url")) {
+			t.Errorf("%q: got %v, want it accepted: %v", url, err, good)
+		}
+		if !good {
+			continue
+		}
+		for i := range 50 {
+			m, _ := token.NewMessage(time.Now(), rand.Reader)
+			for _, u := range []string{url + "/o/" + ring.Open(m, i) + ".gif", url + "/c/" + ring.Click(m, i, i+1, "https://example.com/?a=1&b="+strings.Repeat("\u00fc", i))} {
+				if !plain.MatchString(u) {
+					t.Errorf("%q needs escaping", u)
+				}
+			}
+		}
+	}
 }

@@ -16,7 +16,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -112,7 +114,7 @@ const (
 
 // testTools are packages that only tests, the demonstration and make run: tests
 // of their own would be tests of tests.
-var testTools = []string{"../../relay/relaytest", "../../scripts/test"}
+var testTools = []string{"../../relay/relaytest", "../../scripts/test", "../../scripts/requirements"}
 
 func TestSizes(t *testing.T) {
 	code, tests := map[string]int{}, map[string]int{}
@@ -273,4 +275,20 @@ func embedded(d *ast.GenDecl) bool {
 		}
 	}
 	return false
+}
+
+// RW-20: older versions of x/net parse some tables in quadratic time; goquery alone
+// would ask for one of them.
+func TestRW20_XNetIsNewEnough(t *testing.T) {
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^\s*(?:require )?golang\.org/x/net v0\.(\d+)\.\d+$`).FindSubmatch(text)
+	if m == nil {
+		t.Fatal("go.mod does not name golang.org/x/net as a requirement of its own")
+	}
+	if minor, _ := strconv.Atoi(string(m[1])); minor < 62 {
+		t.Errorf("x/net v0.%d, want v0.62 or later", minor)
+	}
 }
