@@ -9,9 +9,13 @@ import (
 	"fmt"
 	"io"
 	"mime/quotedprintable"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/PuerkitoBio/goquery"
+	"github.com/emersion/go-message"
 	"golang.org/x/net/html"
 )
 
@@ -194,4 +198,144 @@ func BenchmarkReference(b *testing.B) {
 			}
 		}
 	})
+}
+
+// templates are the pages that people have made for sending, one behind the other.
+func templates(b *testing.B) (pages [][]byte, size int64) {
+	files, err := filepath.Glob(filepath.Join(shared(b), "corpus", "templates", "*", "*"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range files {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if bytes.Contains(page, []byte("<")) {
+			pages, size = append(pages, page), size+int64(len(page))
+		}
+	}
+	return pages, size
+}
+
+// RW-42: scanning real pages, and all of the work on them, beside the tokenizer of
+// x/net, which changes nothing.
+func BenchmarkTemplates(b *testing.B) {
+	pages, size := templates(b)
+	p := benched()
+	var head = []byte("Content-Type: text/html\r\n\r\n")
+	var messages []*bytes.Reader
+	for _, page := range pages {
+		messages = append(messages, bytes.NewReader(append(bytes.Clone(head), page...)))
+	}
+	buf := make([]byte, 32<<10)
+	for _, c := range []struct {
+		name string
+		f    func(i int)
+	}{
+		{"x/net tokenizer", func(i int) {
+			z := html.NewTokenizer(bytes.NewReader(pages[i]))
+			for z.Next() != html.ErrorToken {
+			}
+		}},
+		{"scanner", func(i int) {
+			s := scanner{src: pages[i]}
+			for _, ok := s.next(); ok; _, ok = s.next() {
+			}
+		}},
+		{"scan", func(i int) { scanPage(pages[i], pages[i], nil, sought{}) }},
+		{"plan+read", func(i int) {
+			e, _, err := Plan(messages[i], messages[i].Size(), p)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, e.Reader(messages[i], messages[i].Size()), buf); err != nil {
+				b.Fatal(err)
+			}
+		}},
+		{"goquery", func(i int) {
+			if _, err := withGoquery(pages[i]); err != nil {
+				b.Fatal(err)
+			}
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(size)
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range pages {
+					c.f(i)
+				}
+			}
+		})
+	}
+}
+
+// withGoquery does what a program does that takes the libraries as they are.
+func withGoquery(page []byte) (string, error) {
+	doc, err := goquery.NewDocumentFromReader(bytes.NewReader(page))
+	if err != nil {
+		return "", err
+	}
+	doc.Find("a[href]").Each(func(_ int, s *goquery.Selection) { s.SetAttr("href", testURL+"/c/x") })
+	doc.Find("body").AppendHtml(`<img src="` + testURL + `/o/x.gif">`)
+	return doc.Html()
+}
+
+// RW-43: the same newsletters through go-message and goquery.
+func BenchmarkGoMessage(b *testing.B) {
+	for _, encoding := range []string{"8bit", "quoted-printable", "base64"} {
+		source := newsletter(b, encoding, false)
+		b.Run(encoding, func(b *testing.B) {
+			b.SetBytes(int64(len(source)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := withGoMessage(io.Discard, source); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func withGoMessage(w io.Writer, source []byte) error {
+	m, err := message.Read(bytes.NewReader(source))
+	if err != nil {
+		return err
+	}
+	out, err := message.CreateWriter(w, m.Header)
+	if err != nil {
+		return err
+	}
+	parts := m.MultipartReader()
+	for {
+		part, err := parts.NextPart()
+		if err == io.EOF {
+			return out.Close()
+		}
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(part.Body)
+		if err != nil {
+			return err
+		}
+		if kind, _, _ := part.Header.ContentType(); kind == "text/html" {
+			page, err := withGoquery(body)
+			if err != nil {
+				return err
+			}
+			body = []byte(page)
+		}
+		pw, err := out.CreatePart(part.Header)
+		if err != nil {
+			return err
+		}
+		if _, err := pw.Write(body); err != nil {
+			return err
+		}
+		if err := pw.Close(); err != nil {
+			return err
+		}
+	}
 }

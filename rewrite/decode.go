@@ -112,7 +112,7 @@ func appendText(dst, src, raw []byte, enc encoding.Encoding) []byte {
 		}
 		text := raw[t.start:t.end]
 		switch {
-		case t.kind == startToken && !isInline(t.name):
+		case t.kind == startToken && !isInline(t.name(src)):
 			f.gap = true
 		case t.kind != textToken || hidden:
 		case bytes.IndexByte(text, '&') >= 0:

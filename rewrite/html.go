@@ -63,7 +63,7 @@ func scanPage(src, raw []byte, enc encoding.Encoding, also sought) *page {
 		switch t.kind {
 		case startToken:
 			p.startTag(t, 0)
-			if foldEqual(t.name, "body") && p.top < 0 {
+			if p.top < 0 && foldEqual(t.name(src), "body") {
 				p.top = t.end
 			}
 			if s.raw != "" {
@@ -72,9 +72,9 @@ func scanPage(src, raw []byte, enc encoding.Encoding, also sought) *page {
 		case endToken:
 			open = -1
 			p.endTag(t)
-			if foldEqual(t.name, "body") {
+			if name := t.name(src); foldEqual(name, "body") {
 				body = t.start
-			} else if foldEqual(t.name, "html") {
+			} else if foldEqual(name, "html") {
 				html = t.start
 			}
 		case commentToken:
@@ -85,7 +85,7 @@ func scanPage(src, raw []byte, enc encoding.Encoding, also sought) *page {
 			if t.end == len(src) && bytes.HasSuffix(src[t.start:], []byte("</")) {
 				cut = t.end - len("</") // with the pixel behind it, it would be a tag
 			}
-			if open < 0 && bytes.Contains(src[t.start:t.end], []byte("://")) {
+			if open < 0 && t.end-t.start > minToken && bytes.Contains(src[t.start:t.end], []byte("://")) {
 				p.texts = append(p.texts, span{t.start, t.end})
 			}
 		}
@@ -135,11 +135,12 @@ func isLinkTag(name []byte) bool {
 
 // startTag keeps the link and the marks of a start tag.
 func (p *page) startTag(t htmlToken, comment int) {
-	isLink := isLinkTag(t.name)
-	if isLink && t.name[0]|0x20 == 'a' {
+	name := t.name(p.src)
+	isLink := isLinkTag(name)
+	if isLink && name[0]|0x20 == 'a' {
 		p.close(t.start) // a link ends where the next begins
 	}
-	if p.isOwnPixel(t) {
+	if p.isOwnPixel(name, t) {
 		p.pixels = append(p.pixels, span{t.start, t.end})
 		return
 	}
@@ -154,15 +155,15 @@ func (p *page) startTag(t htmlToken, comment int) {
 		if !ok {
 			break
 		}
-		switch name := p.src[x.start:x.nameEnd]; {
-		case isLink && !found && foldEqual(name, "href"):
+		switch key := p.src[x.start:x.nameEnd]; {
+		case isLink && !found && foldEqual(key, "href"):
 			href, found = x, true // of two the first counts
-		case p.tracks && foldEqual(name, "data-track"):
+		case p.tracks && foldEqual(key, "data-track"):
 			p.marks = append(p.marks, x)
 			p.off = p.off || saysOff(attrValue(p.src[x.valueStart:x.valueEnd]))
 		case isLink:
 			for _, k := range p.attributes {
-				if foldEqual(name, k.name) {
+				if foldEqual(key, k.name) {
 					p.marks = append(p.marks, x)
 					off = off || k.off != nil && k.off(attrValue(p.src[x.valueStart:x.valueEnd]))
 				}
@@ -187,14 +188,14 @@ func (p *page) startTag(t htmlToken, comment int) {
 		inside: span{t.end, t.end}, comment: comment, off: off,
 	})
 	p.targets = append(p.targets, span{from, len(words)})
-	if !foldEqual(t.name, "area") { // it is void: no text belongs to it
+	if !foldEqual(name, "area") { // it is void: no text belongs to it
 		p.open = len(p.links) - 1
 	}
 }
 
 // isOwnPixel reports an image tag that loads a pixel of ours.
-func (p *page) isOwnPixel(t htmlToken) bool {
-	if p.ownPixel == nil || !foldEqual(t.name, "img") || !hasToken(p.src[t.start:t.end]) {
+func (p *page) isOwnPixel(name []byte, t htmlToken) bool {
+	if p.ownPixel == nil || !foldEqual(name, "img") || !hasToken(p.src[t.start:t.end]) {
 		return false
 	}
 	a := attrScanner{src: p.src[:t.end], pos: t.attrs}
@@ -218,7 +219,7 @@ func saysOff(v string) bool {
 
 // endTag ends the text of a link.
 func (p *page) endTag(t htmlToken) {
-	if isLinkTag(t.name) {
+	if isLinkTag(t.name(p.src)) {
 		p.close(t.start)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"io"
 	"strings"
+	"sync"
 )
 
 const windowSize = 64 << 10
@@ -26,11 +27,12 @@ func (p part) plain() bool { return p.media.value == "text/plain" }
 
 // walker goes through one message.
 type walker struct {
-	r    io.ReaderAt
-	size int64
-	buf  []byte // the window: octets off to off+n
-	off  int64
-	n    int
+	r      io.ReaderAt
+	size   int64
+	buf    []byte // the window: octets off to off+n
+	pooled *[windowSize]byte
+	off    int64
+	n      int
 
 	open   []string // boundaries of the multiparts around, outermost first
 	parts  int
@@ -42,8 +44,16 @@ type walker struct {
 }
 
 func newWalker(r io.ReaderAt, size int64) *walker {
-	return &walker{r: r, size: size, buf: make([]byte, min(size, windowSize))}
+	pooled := windows.Get().(*[windowSize]byte)
+	return &walker{r: r, size: size, pooled: pooled, buf: pooled[:min(size, windowSize)]}
 }
+
+// windows are kept: clearing a new one costs as much as reading a small message.
+var windows = sync.Pool{New: func() any { return new([windowSize]byte) }}
+
+// free gives the window back. Nothing that the walker has returned may be used any
+// more.
+func (w *walker) free() { windows.Put(w.pooled) }
 
 // window returns the octets from off on that are at hand, at least want of them
 // unless the message ends before. want is at most windowSize.

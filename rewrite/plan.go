@@ -24,6 +24,7 @@ const topPixel = 95 << 10
 // in the report. A fault in one leaf drops that leaf's edits, never more.
 func Plan(message io.ReaderAt, size int64, policy Policy) (Edits, Report, error) {
 	p := planner{wishes: wishes{Policy: policy}, walker: newWalker(message, size)}
+	defer p.walker.free()
 	block, body, ok, err := p.walker.header(0)
 	if err != nil {
 		return nil, Report{}, err

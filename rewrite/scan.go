@@ -25,8 +25,18 @@ const (
 type htmlToken struct {
 	kind       tokenKind
 	start, end int
-	name       []byte // of a tag, as it is written
-	attrs      int    // offset where its attributes start
+	attrs      int // of a tag: offset behind its name, where its attributes start
+}
+
+// name returns the name of a tag of src as it is written, nil of anything else.
+func (t htmlToken) name(src []byte) []byte {
+	switch t.kind {
+	case startToken:
+		return src[t.start+len("<") : t.attrs]
+	case endToken:
+		return src[t.start+len("</") : t.attrs]
+	}
+	return nil
 }
 
 // scanner walks over src.
@@ -148,33 +158,77 @@ func (s *scanner) tag(at int, closing bool) htmlToken {
 		pos++
 	}
 	from := pos
-	for pos < len(s.src) && !isSpace(s.src[pos]) && s.src[pos] != '/' && s.src[pos] != '>' {
+	for pos < len(s.src) && (classes[s.src[pos]] == 0 || s.src[pos] == '=') {
 		pos++
 	}
-	t.name, t.attrs = s.src[from:pos], pos
-	a := attrScanner{src: s.src, pos: pos}
-	for {
-		_, more := a.next()
-		if !more {
-			break
-		}
-	}
-	t.end = a.end
+	t.attrs = pos
+	t.end = tagEnd(s.src, pos)
 	if t.end >= 0 && !closing {
-		s.raw = rawName(t.name)
+		s.raw = rawName(s.src[from:pos])
 	}
 	return t
 }
 
+// classes are the octets that end the name of an attribute.
+var classes = [256]uint8{' ': 1, '\n': 1, '\r': 1, '\t': 1, '\f': 1, '/': 2, '=': 3, '>': 4}
+
+// tagEnd returns the offset behind a tag whose attributes start at pos, or -1. It is
+// an attrScanner that keeps nothing: most tags are of no interest.
+func tagEnd(src []byte, pos int) int {
+	for pos < len(src) {
+		switch classes[src[pos]] {
+		case 1, 2:
+			pos++
+			continue
+		case 4:
+			return pos + 1
+		}
+		for pos++; pos < len(src) && classes[src[pos]] == 0; pos++ {
+		}
+		eq := pos
+		for eq < len(src) && isSpace(src[eq]) {
+			eq++
+		}
+		if eq >= len(src) || src[eq] != '=' {
+			continue
+		}
+		for pos = eq + 1; pos < len(src) && isSpace(src[pos]); pos++ {
+		}
+		if pos >= len(src) {
+			break
+		}
+		switch q := src[pos]; q {
+		case '>':
+			return pos + 1
+		case '"', '\'':
+			i := bytes.IndexByte(src[pos+1:], q)
+			if i < 0 {
+				return -1
+			}
+			pos += i + 2
+		default:
+			for pos < len(src) && !isSpace(src[pos]) && src[pos] != '>' {
+				pos++
+			}
+		}
+	}
+	return -1
+}
+
 // rawName returns the raw element with this name, or "".
 func rawName(name []byte) string {
+	switch len(name) {
+	case 3, 5, 6, 7, 8, 9:
+	default:
+		return ""
+	}
 	switch name[0] | 0x20 {
 	case 'i', 'n', 'p', 's', 't', 'x':
 	default:
 		return ""
 	}
 	for _, r := range rawElements {
-		if len(r) == len(name) && foldEqual(name, r) {
+		if foldEqual(name, r) {
 			return r
 		}
 	}

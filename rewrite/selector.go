@@ -150,7 +150,7 @@ func mayMatch(src []byte, selector string) bool {
 	}
 	if isLetter(selector[0]) {
 		tag := strings.ToLower(selector[:len(selector)-len(strings.TrimLeft(selector, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"))])
-		return hasTag(src, tag)
+		return foldIndex(src, "<"+tag) >= 0
 	}
 	name := ""
 	for word := range strings.FieldsFuncSeq(selector, func(r rune) bool {
@@ -166,18 +166,4 @@ func mayMatch(src []byte, selector string) bool {
 	}
 	// Names of tags and attributes have no case.
 	return foldIndex(src, strings.ToLower(name)) >= 0
-}
-
-// hasTag reports that a start tag of this name may occur.
-func hasTag(src []byte, lower string) bool {
-	for {
-		i := bytes.IndexByte(src, '<')
-		if i < 0 || len(src)-i-1 < len(lower) {
-			return false
-		}
-		src = src[i+1:]
-		if foldEqual(src[:len(lower)], lower) {
-			return true
-		}
-	}
 }
