@@ -59,15 +59,27 @@ func (base64Codec) encode(b, content []byte, changes []change, offset int64, _ f
 		pos = c.end
 	}
 	fresh = append(fresh, content[pos:]...)
-	encoded := base64.StdEncoding.AppendEncode(nil, fresh)
-	out := make([]byte, 0, len(encoded)+len(encoded)/width*len(eol)+len(eol))
-	for len(encoded) > 0 {
+	size := base64.StdEncoding.EncodedLen(len(fresh))
+	out := make([]byte, 0, size+size/width*len(eol)+2*len(eol))
+	for len(fresh) > 0 {
 		if col >= width {
 			out, col = append(out, eol...), 0
 		}
-		n := min(width-col, len(encoded))
-		out = append(out, encoded[:n]...)
-		encoded, col = encoded[n:], col+n
+		if n := min(width/4*3, len(fresh)); col == 0 && width%4 == 0 {
+			out, fresh, col = base64.StdEncoding.AppendEncode(out, fresh[:n]), fresh[n:], width
+			continue
+		}
+		// A line that began earlier, or whose width parts a group.
+		n := min(3, len(fresh))
+		var group [4]byte
+		base64.StdEncoding.Encode(group[:], fresh[:n])
+		for _, c := range group {
+			if col >= width {
+				out, col = append(out, eol...), 0
+			}
+			out, col = append(out, c), col+1
+		}
+		fresh = fresh[n:]
 	}
 	return Edits{{offset + int64(start), int64(end - start), out, Tracking}}
 }

@@ -6,6 +6,7 @@ package rewrite
 
 import (
 	"bytes"
+	"strings"
 
 	"golang.org/x/text/encoding"
 )
@@ -256,42 +257,58 @@ func foldPrefix(b []byte, lower string) bool {
 	return len(b) >= len(lower) && foldEqual(b[:len(lower)], lower)
 }
 
-// foldIndex returns where a lower-case ASCII word occurs, in any case, or -1. It
-// looks for the letter of the word that is rarest in HTML.
+// rarity is how seldom an octet is in HTML; capitals are as rare as the rarest.
+const rarity = "etaoinsrhldcupmfg0123456789ywbv-xkzjq_"
+
+// foldIndex returns where a lower-case ASCII word occurs, in any case, or -1.
 func foldIndex(src []byte, word string) int {
-	rarest, rank := 0, -1
-	for i := range len(word) {
-		if r := bytes.IndexByte([]byte("etaoinsrhldcupmfg0123456789ywbv-xkzjq_"), word[i]); r > rank {
-			rarest, rank = i, r
-		}
-	}
-	best := -1
-	for _, c := range []byte{word[rarest], upper(word[rarest])} {
-		for pos := rarest; pos < len(src); pos++ {
-			i := bytes.IndexByte(src[pos:], c)
-			if i < 0 {
-				break
-			}
-			pos += i
-			at := pos - rarest
-			if at+len(word) > len(src) || best >= 0 && at >= best {
-				break
-			}
-			if foldEqual(src[at:at+len(word)], word) {
-				best = at
-				break
-			}
-		}
-		if c == upper(c) && !isLetter(c) {
-			break
+	at := rarest(word)
+	best := rareIndex(src, word, at, word[at], foldEqual)
+	if c := word[at]; isLetter(c) {
+		if i := rareIndex(src, word, at, c-'a'+'A', foldEqual); i >= 0 && (best < 0 || i < best) {
+			best = i
 		}
 	}
 	return best
 }
 
-func upper(c byte) byte {
-	if c >= 'a' && c <= 'z' {
-		return c - 'a' + 'A'
+// occurs reports that a word is in src. It looks for the octet of the word that is
+// rarest, not for its first: of these searches there are many for each page.
+func occurs(src []byte, word string) bool {
+	at := rarest(word)
+	return rareIndex(src, word, at, word[at], func(b []byte, w string) bool { return string(b) == w }) >= 0
+}
+
+// rarest returns which octet of a word is rarest.
+func rarest(word string) (at int) {
+	rank := -1
+	for i := range len(word) {
+		r := strings.IndexByte(rarity, word[i])
+		if word[i] >= 'A' && word[i] <= 'Z' {
+			r = len(rarity)
+		}
+		if r > rank {
+			at, rank = i, r
+		}
 	}
-	return c
+	return at
+}
+
+// rareIndex returns where a word occurs whose octet at is c, or -1.
+func rareIndex(src []byte, word string, at int, c byte, equal func([]byte, string) bool) int {
+	for pos := at; pos < len(src); pos++ {
+		i := bytes.IndexByte(src[pos:], c)
+		if i < 0 {
+			break
+		}
+		pos += i
+		from := pos - at
+		if from+len(word) > len(src) {
+			break
+		}
+		if equal(src[from:from+len(word)], word) {
+			return from
+		}
+	}
+	return -1
 }

@@ -53,7 +53,7 @@ func codecFor(encoding string) codec {
 // untouchable returns why content must not be scanned at all.
 func untouchable(content []byte, charset string) string {
 	switch {
-	case bytes.Contains(content, []byte("-----BEGIN PGP")):
+	case occurs(content, "-----BEGIN PGP"):
 		return reasonPGP
 	case bytes.IndexByte(content, 0) >= 0 || bytes.HasPrefix(content, []byte("\xfe\xff")) || bytes.HasPrefix(content, []byte("\xff\xfe")) || unscannable(charset):
 		return reasonCharset

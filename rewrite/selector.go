@@ -162,7 +162,7 @@ func mayMatch(src []byte, selector string) bool {
 	}
 	i := strings.Index(selector, name)
 	if name == "" || i > 0 && (selector[i-1] == '.' || selector[i-1] == '#') {
-		return bytes.Contains(src, []byte(name))
+		return occurs(src, name)
 	}
 	// Names of tags and attributes have no case.
 	return foldIndex(src, strings.ToLower(name)) >= 0
