@@ -25,14 +25,15 @@ import (
 
 // arrows says which package may import which of ours. cmd may import all.
 var arrows = map[string][]string{
-	"telltale/relay":           {"telltale/rewrite", "telltale/store", "telltale/tracker/token"},
-	"telltale/relay/relaytest": {},
-	"telltale/rewrite":         {},
-	"telltale/store":           {},
-	"telltale/tracker":         {"telltale/store", "telltale/tracker/token", "telltale/tracker/agent"},
-	"telltale/tracker/token":   {},
-	"telltale/tracker/agent":   {},
-	"telltale/scripts/test":    {},
+	"telltale/relay":                {"telltale/rewrite", "telltale/store", "telltale/tracker/token"},
+	"telltale/relay/relaytest":      {},
+	"telltale/rewrite":              {},
+	"telltale/store":                {},
+	"telltale/tracker":              {"telltale/store", "telltale/tracker/token", "telltale/tracker/agent"},
+	"telltale/tracker/token":        {},
+	"telltale/tracker/agent":        {},
+	"telltale/scripts/test":         {},
+	"telltale/scripts/requirements": {},
 }
 
 // forbidden says which packages of the standard library a package must not know.
